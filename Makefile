@@ -1,0 +1,13 @@
+# The one command before every commit: format, lint, types, tests. `make check PYTHON=python3` uses another interpreter.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check fix
+check:
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest -q
+
+fix:
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
