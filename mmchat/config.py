@@ -1,0 +1,312 @@
+"""Every setting of mmchat as frozen values; an unknown key is an error, never ignored.
+
+`ModelConfig` says all about a checkpoint, `GenerationOptions` about one answer, `StageConfig` about one training stage.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from mmchat.errors import ConfigError, MmchatError, OptionError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+# ---------------------------------------------------------------------------------------------------------- generation
+
+
+class GenerationOptions(_Frozen):
+    """How one answer is drawn from the logits."""
+
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    """0 is greedy; higher is freer."""
+    top_k: int = Field(default=0, ge=0)
+    """Draw from the k most probable tokens; 0 draws from all."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw from the smallest set of tokens that holds this share of the probability."""
+    repetition_penalty: float = Field(default=1.0, gt=0, le=10)
+    """Above 1, tokens that were already used become less probable (Keskar et al. 2019, section 4.1)."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """The same seed gives the same answer; without one a fresh seed is drawn and reported."""
+    max_new_tokens: int = Field(default=96, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """The answer ends before the first of these strings."""
+
+    @classmethod
+    def create(cls, **given: Any) -> GenerationOptions:
+        """Options from what was given; `None` means not given.
+
+        Raises:
+            OptionError: a value is out of range or a name is unknown; one line.
+        """
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise OptionError(_first_problem(error)) from error
+
+
+# --------------------------------------------------------------------------------------------------------------- model
+
+
+class ImageEncoderConfig(_Frozen):
+    """An open_clip image tower."""
+
+    vision: dict[str, Any]
+    """Fields of open_clip's `CLIPVisionCfg`; a `layers` list builds a ModifiedResNet, a number a vision transformer."""
+    embed_dim: int
+    """Width of the contrastive space that the tower was trained in."""
+    feature_layer: int = -1
+    """Which stage's patch features are used, counted as a Python index."""
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square that pictures are brought to, in pixels."""
+        return int(self.vision["image_size"])
+
+
+class AudioEncoderConfig(_Frozen):
+    """A Whisper audio encoder; names as in openai-whisper's `ModelDimensions`."""
+
+    n_mels: Literal[80, 128] = 80
+    n_audio_ctx: int = 1500
+    """Positions: 1500 are 30 s."""
+    n_audio_state: int
+    n_audio_head: int
+    n_audio_layer: int
+
+
+class ProjectorConfig(_Frozen):
+    """From encoder features to cross-modal tokens."""
+
+    reduce: Literal["stack", "pool"]
+    """How k neighbouring features become one token: laid end to end, or averaged."""
+    neighbours: int = Field(ge=1)
+    """k."""
+    hidden: int = Field(ge=1)
+    """Width of the hidden layer of the MLP."""
+
+
+class SpecialTokens(_Frozen):
+    """The tokens that nobody can type; each stands in the vocabulary as one id."""
+
+    end: str = "<|end|>"
+    """Ends a turn; the decoder stops on it."""
+    pad: str = "<|pad|>"
+    image: str = "<|image|>"
+    """Placeholder: replaced by one cross-modal token of a picture."""
+    audio: str = "<|audio|>"
+    """Placeholder: replaced by one cross-modal token of a clip."""
+    markers: tuple[str, ...] = (
+        "<|system|>", "<|user|>", "<|assistant|>",
+        "<|image_start|>", "<|image_end|>", "<|audio_start|>", "<|audio_end|>",
+    )  # fmt: skip
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every special token, in the order of their ids."""
+        return (self.pad, self.end, *self.markers, self.image, self.audio)
+
+
+class ModelConfig(_Frozen):
+    """Everything that is needed to build a model; stored as `config.json` of its checkpoint folder."""
+
+    format: Literal[1] = 1
+    name: str
+    knows: str
+    """What the model can be asked, in one or two sentences; shown by `mmchat info` and on the page."""
+    decoder: dict[str, Any]
+    """A transformers configuration with its `model_type`."""
+    image_encoder: ImageEncoderConfig | None = None
+    image_projector: ProjectorConfig | None = None
+    audio_encoder: AudioEncoderConfig | None = None
+    audio_projector: ProjectorConfig | None = None
+    tokens: SpecialTokens = SpecialTokens()
+
+    @model_validator(mode="after")
+    def _encoders_have_projectors(self) -> ModelConfig:
+        for kind in ("image", "audio"):
+            if (getattr(self, f"{kind}_encoder") is None) != (getattr(self, f"{kind}_projector") is None):
+                raise ValueError(f"{kind}_encoder and {kind}_projector come together: give both or neither")
+        if "model_type" not in self.decoder:
+            raise ValueError('decoder needs a "model_type" of transformers, "gpt2" for one')
+        return self
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+class OptimizerConfig(_Frozen):
+    """AdamW with warm-up and cosine decay over the budget."""
+
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: Share = 0.02
+    """Share of the budget over which the rate rises from zero."""
+    final: Share = 0.05
+    """The rate at the end, as a share of the highest."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+
+
+class _Stage(_Frozen):
+    name: str
+    model: Path
+    """YAML file with the `ModelConfig` that is trained."""
+    data: Path
+    """Dataset folder (one split)."""
+    out: Path
+    """Checkpoint folder that this stage writes."""
+    start: tuple[Path, ...] = ()
+    """Checkpoint folders that hold what this stage starts from; a component is taken from the first that has it."""
+
+
+class TokenizerStage(_Stage):
+    """Byte-level BPE over the text of the dataset."""
+
+    stage: Literal["tokenizer"]
+    vocab_size: int = Field(ge=300)
+    chat_template: Path
+
+
+class _GradientStage(_Stage):
+    """What all stages share that follow a gradient."""
+
+    batch_size: int = Field(ge=1)
+    optimizer: OptimizerConfig
+    max_steps: int | None = Field(None, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    """The budget: whichever of steps and minutes ends first; the learning rate decays over it."""
+    save_minutes: float = Field(3.0, gt=0)
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = Field(None, ge=1)
+    """CPU threads; unset leaves torch's choice."""
+    workers: int = Field(0, ge=0)
+    """Processes that load data beside the training."""
+
+    @model_validator(mode="after")
+    def _has_budget(self) -> _GradientStage:
+        if self.max_steps is None and self.max_minutes is None:
+            raise ValueError("give a budget: max_steps, max_minutes or both")
+        return self
+
+
+class LanguageStage(_GradientStage):
+    """Next-token pre-training of the decoder on the text of the dataset."""
+
+    stage: Literal["language"]
+    context: int = Field(ge=16)
+    """Tokens a row; documents are packed end to end."""
+
+
+class ContrastiveStage(_GradientStage):
+    """CLIP pre-training of the image tower (Radford et al. 2021) on pictures and captions."""
+
+    stage: Literal["contrastive"]
+    text: dict[str, Any]
+    """Fields of open_clip's `CLIPTextCfg` for the text tower, which is thrown away afterwards."""
+
+
+class SpeechStage(_GradientStage):
+    """Speech-to-text pre-training of the audio tower with CTC over characters (Graves et al. 2006)."""
+
+    stage: Literal["speech"]
+
+
+class ChatStage(_GradientStage):
+    """Chat tuning over all modalities; with the encoders and decoder frozen it is projector alignment."""
+
+    stage: Literal["chat"]
+    train: tuple[Literal["image_encoder", "image_projector", "audio_encoder", "audio_projector", "decoder"], ...]
+    """The components that learn; the others stay as they are."""
+    files: tuple[str, ...] = ("dialogues.jsonl",)
+    """Rows of these files of the dataset."""
+
+
+StageConfig = Annotated[
+    TokenizerStage | LanguageStage | ContrastiveStage | SpeechStage | ChatStage, Field(discriminator="stage")
+]
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def load_model_config(path: Path) -> ModelConfig:
+    """Read a `ModelConfig` from YAML or JSON.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or has an unknown key or a wrong value; one line.
+    """
+    config: ModelConfig = _validated(TypeAdapter(ModelConfig), _read(path), path)
+    return config
+
+
+def load_stage_config(path: Path, overrides: dict[str, str] | None = None) -> StageConfig:
+    """Read the configuration of one training stage from YAML.
+
+    Args:
+        path: the file.
+        overrides: values that replace those of the file, as YAML text by dotted key (`optimizer.learning_rate`).
+
+    Raises:
+        ConfigError: as for `load_model_config`.
+    """
+    value = _read(path)
+    for key, text in (overrides or {}).items():
+        _put(value, key, yaml.safe_load(text))
+    config: StageConfig = _validated(TypeAdapter(StageConfig), value, path)
+    return config
+
+
+def _put(value: dict[str, Any], key: str, new: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        value = value.setdefault(parent, {})
+        if not isinstance(value, dict):
+            raise ConfigError(f"cannot set {key}: {parent} holds a single value")
+    value[last] = new
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path} is malformed: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} must hold keys and values")
+    return value
+
+
+def _validated(adapter: TypeAdapter[Any], value: dict[str, Any], path: Path) -> Any:
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_problem(error)}") from error
+    except MmchatError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(step) for step in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    given = problem["input"]
+    return f"{where}: {message[0].lower()}{message[1:]}" + ("" if isinstance(given, dict) else f", not {given!r}")
