@@ -1,0 +1,1 @@
+"""What people give: messages, pictures and clips, checked at the door."""
