@@ -1,0 +1,89 @@
+"""Pictures to patch features: an image tower of open_clip.
+
+B pictures, S side in pixels, P patches of the feature grid, Dv width of a feature
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from open_clip.model import _build_vision_tower
+from open_clip.modified_resnet import ModifiedResNet
+from PIL import Image
+from torch import Tensor, nn
+
+from mmchat.config import ImageEncoderConfig
+
+_RESNET_STRIDE = 32
+
+
+def build_tower(config: ImageEncoderConfig) -> nn.Module:
+    """The tower as open_clip builds it, pooling head included, with fresh weights."""
+    tower: nn.Module = _build_vision_tower(config.embed_dim, dict(config.vision))
+    return tower
+
+
+class ClipImageEncoder(nn.Module):
+    """The patch features of one stage of a CLIP image tower, without its pooling head."""
+
+    def __init__(self, config: ImageEncoderConfig, tower: nn.Module | None = None) -> None:
+        """Take over `tower`, or build one with fresh weights; its pooling head is removed."""
+        super().__init__()
+        self.config = config
+        self.tower: Any = tower if tower is not None else build_tower(config)
+        if isinstance(self.tower, ModifiedResNet):
+            self.width = config.vision["width"] * _RESNET_STRIDE
+            self.num_features = (config.image_size // _RESNET_STRIDE) ** 2
+            self.tower.attnpool = nn.Identity()  # serves contrastive training alone
+        else:
+            self.width = config.vision["width"]
+            self.num_features = (config.image_size // config.vision["patch_size"]) ** 2
+            self.tower.register_parameter("proj", None)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
+
+    def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
+        """RGB pictures of any size to normalised pixels.
+
+        The whole picture is used: it is shrunk to fit and laid on the colour of its own border, never cropped.
+
+        Returns:
+            (B, 3, S, S), on the device and in the dtype of the tower.
+        """
+        side = self.config.image_size
+        pixels = np.stack([np.asarray(fit(image, side)) for image in images])  # B, S, S, 3
+        scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.mean) / 255  # B, 3, S, S
+        return (scaled - self.mean) / self.std
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised pixels to (B, P, Dv) features, row by row from the top left."""
+        read = self.tower.forward_intermediates
+        stages = read(pixels, indices=[self._layer], stop_early=True, intermediates_only=True)
+        features: Tensor = stages["image_intermediates"][0]  # B, Dv, √P, √P
+        return features.flatten(2).transpose(1, 2)
+
+    @property
+    def _layer(self) -> int:
+        depth = 5 if isinstance(self.tower, ModifiedResNet) else self.config.vision["layers"]
+        return int(range(depth)[self.config.feature_layer])
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """The whole of `image` on a `side` × `side` square, the rest filled with the median colour of its border."""
+    if image.size == (side, side):
+        return image
+    scale = side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if size == (side, side):
+        return small
+    pixels = np.asarray(small)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    square = Image.new("RGB", (side, side), tuple(int(value) for value in np.median(border, axis=0)))
+    square.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
+    return square

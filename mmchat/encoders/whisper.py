@@ -1,0 +1,70 @@
+"""Clips to frame features: the audio encoder of openai-whisper, run at the clip's true length.
+
+B clips of one length, M mel bands, F mel frames (100 a second), T features (50 a second), Da width of a feature
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from whisper.audio import HOP_LENGTH, N_SAMPLES, log_mel_spectrogram
+from whisper.model import AudioEncoder
+
+from mmchat.config import AudioEncoderConfig
+
+FEATURES_PER_SECOND = 50
+_SAMPLES_PER_FEATURE: int = 2 * HOP_LENGTH
+_SHORTEST = 8 * _SAMPLES_PER_FEATURE  # shorter clips are padded with silence: the spectrogram needs 400 samples
+
+
+class WhisperAudioEncoder(nn.Module):
+    """Whisper's encoder, with its sinusoidal positions sliced instead of the clip padded to 30 s."""
+
+    def __init__(self, config: AudioEncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.width = config.n_audio_state
+        self.encoder = AudioEncoder(
+            config.n_mels, config.n_audio_ctx, config.n_audio_state, config.n_audio_head, config.n_audio_layer
+        )
+
+    def num_features(self, samples: int) -> list[int]:
+        """How many features each 30 s chunk of a clip of so many 16 kHz samples has."""
+        return [_padded(length) // _SAMPLES_PER_FEATURE for length in _chunk_lengths(samples)]
+
+    def preprocess(self, waveform: np.ndarray) -> list[Tensor]:
+        """A (samples,) waveform at 16 kHz to one (M, F) log-mel spectrogram a 30 s chunk, F even."""
+        chunks = torch.split(torch.from_numpy(waveform), _chunk_lengths(len(waveform)))
+        return [self._mel(chunk) for chunk in chunks]
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, M, F) spectrograms of one length to (B, T, Da) features, T = F / 2.
+
+        Equal to `whisper.model.AudioEncoder.forward` where F is 3000.
+        """
+        x = F.gelu(self.encoder.conv1(mel))
+        x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)  # B, T, Da
+        x = (x + self.encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
+        for block in self.encoder.blocks:
+            x = block(x)
+        return self.encoder.ln_post(x)  # type: ignore[no-any-return]
+
+    def _mel(self, chunk: Tensor) -> Tensor:
+        padded = F.pad(chunk, (0, _padded(len(chunk)) - len(chunk)))
+        weight = self.encoder.conv1.weight
+        return log_mel_spectrogram(padded, self.config.n_mels).to(weight)  # type: ignore[no-any-return]
+
+
+def _chunk_lengths(samples: int) -> list[int]:
+    """Lengths of the 30 s chunks of a clip, in samples."""
+    full, rest = divmod(samples, N_SAMPLES)
+    return [N_SAMPLES] * full + ([rest] if rest else [])
+
+
+def _padded(samples: int) -> int:
+    """Samples of a chunk after padding to a whole number of features."""
+    return math.ceil(max(samples, _SHORTEST) / _SAMPLES_PER_FEATURE) * _SAMPLES_PER_FEATURE

@@ -1,0 +1,1 @@
+"""The model: projectors, the mixed sequence, the decoder, and the whole of them."""
