@@ -1,0 +1,387 @@
+"""The one door for the command line, the page, the server and evaluation.
+
+An assistant keeps no conversation: it belongs to whoever asks. What it does keep is the cross-modal tokens of the media
+it saw last, by content, so that a picture is encoded once a conversation.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ImageOps
+from torch import Tensor
+
+from mmchat.checkpoints.hub import find_model
+from mmchat.checkpoints.store import Checkpoint
+from mmchat.config import GenerationOptions
+from mmchat.errors import OptionError
+from mmchat.generation.engine import Engine, FinishReason, Prefill
+from mmchat.generation.text import TextStream
+from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.inputs.image import ImagePart
+from mmchat.inputs.messages import Message, PartLike, TextPart, as_messages
+from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.sequence import MixedSequence, build_sequence, check_fits
+
+_REMEMBERED_MEDIA = 64
+_MOVED = 1e-3
+
+Conversation = PartLike | Sequence[PartLike] | Sequence[Message] | Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MediaReceipt:
+    """Says that a picture or clip was used, and what it cost."""
+
+    kind: Modality
+    name: str
+    tokens: int
+    seconds: float | None = None
+    note: str | None = None
+
+    def __str__(self) -> str:
+        length = "" if self.seconds is None else f" {self.seconds:.1f} s"
+        note = "" if self.note is None else f" ({self.note})"
+        return f"{self.name}{length} → {self.tokens} tokens{note}"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds, by the wall clock."""
+
+    load_s: float
+    """What loading the model and its encoders took, over the life of the assistant."""
+    first_token_s: float
+    """From the question to the first token of the answer."""
+    total_s: float
+    """From the question to the end of the answer."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One whole answer."""
+
+    text: str
+    media: tuple[MediaReceipt, ...]
+    usage: Usage
+    timing: Timing
+    finish_reason: FinishReason
+    seed: int
+    model: str
+
+
+@dataclass(frozen=True)
+class AssistantInfo:
+    """What `mmchat info` shows."""
+
+    name: str
+    path: Path
+    knows: str
+    parameters: dict[str, int]
+    context: int
+    device: str
+    dtype: str
+    tokens_per_image: int | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class MediaCheck:
+    """Outcome of the self-test that media is used."""
+
+    kind: Modality
+    moved: float
+    """The largest change of a logit when the picture or clip is exchanged for another."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the logits moved by more than rounding would move them."""
+        return self.moved > _MOVED
+
+
+class ReplyStream(Iterator[str]):
+    """Pieces of an answer as they are found; whole characters only. Closing it stops the work."""
+
+    def __init__(self, answer: Generator[str, None, Reply]) -> None:
+        self._answer = answer
+        self.reply: Reply | None = None
+        """The whole answer, once the pieces have ended."""
+
+    def __next__(self) -> str:
+        try:
+            return next(self._answer)
+        except StopIteration as end:
+            if self.reply is None:
+                self.reply = end.value
+            raise StopIteration from None
+
+    def close(self) -> None:
+        """Stop generating; what was streamed stands, `reply` stays None."""
+        self._answer.close()
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A conversation that was read and is waiting for its answers."""
+
+    sequence: MixedSequence
+    prefill: Prefill
+    receipts: tuple[MediaReceipt, ...]
+    asked: float
+
+
+class Assistant:
+    """A loaded model that answers conversations of text, pictures and clips."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        """Load the decoder of a checkpoint; encoders follow when a question first needs them."""
+        began = time.perf_counter()
+        self.name = checkpoint.config.name
+        self._checkpoint = checkpoint
+        self._tokenizer = checkpoint.tokenizer()
+        self._model: Multimodal = checkpoint.load(device, dtype)
+        self._engine = Engine(self._model.decoder, frozenset({self._tokenizer.end_id}))
+        self._features: OrderedDict[str, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+        self._load_s = time.perf_counter() - began
+
+    @classmethod
+    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> Assistant:
+        """Load a model.
+
+        Args:
+            model: None for the bundled model, a checkpoint folder, or `owner/name` on the hub.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+        Raises:
+            CheckpointError, ConfigError: there is no such model or it is damaged.
+            OptionError: the device is not there.
+        """
+        place = pick_device(device)
+        half = place.type == "cuda" and torch.cuda.is_bf16_supported()
+        return cls(Checkpoint(find_model(model)), place, torch.bfloat16 if half else torch.float32)
+
+    def reply(self, conversation: Conversation, *, system: str | None = None, **options: Any) -> Reply:
+        """The answer to a conversation.
+
+        Args:
+            conversation: what `inputs.messages.as_messages` takes: one part, the parts of one message, or messages.
+            system: a system prompt to put first.
+            options: fields of `GenerationOptions`.
+
+        Raises:
+            UserError: a part cannot be used, an option is out of range, or the conversation does not fit.
+        """
+        return self.replies(conversation, 1, system=system, **options)[0]
+
+    def replies(self, conversation: Conversation, n: int, *, system: str | None = None, **options: Any) -> list[Reply]:
+        """n answers to one conversation, with the seeds seed, seed + 1, …; the conversation is read once.
+
+        Raises:
+            UserError: as for `reply`.
+        """
+        if n < 1:
+            raise OptionError(f"cannot give {n} answers: ask for 1 or more")
+        chosen = self._options(options)
+        question = self._read(conversation, system)
+        return [_finish(self._answer(question, chosen, _seed(chosen) + index)) for index in range(n)]
+
+    def stream(self, conversation: Conversation, *, system: str | None = None, **options: Any) -> ReplyStream:
+        """The answer in pieces. Reading the conversation is done, and its errors raised, before this returns.
+
+        Raises:
+            UserError: as for `reply`.
+        """
+        chosen = self._options(options)
+        return ReplyStream(self._answer(self._read(conversation, system), chosen, _seed(chosen)))
+
+    def describe(self) -> AssistantInfo:
+        """What the model is, where it runs, and what media costs."""
+        config = self._checkpoint.config
+        decoder = self._model.decoder
+        image = None if config.image_encoder is None else self._num_tokens(_blank_image())
+        second = None if config.audio_encoder is None else self._num_tokens(_noise(10.0)) / 10.0
+        return AssistantInfo(
+            name=self.name,
+            path=self._checkpoint.folder,
+            knows=config.knows,
+            parameters=self._checkpoint.parameters(),
+            context=decoder.context,
+            device=str(decoder.device),
+            dtype=str(decoder.dtype).removeprefix("torch."),
+            tokens_per_image=image,
+            tokens_per_second=second,
+        )
+
+    def media_check(self, part: ImagePart | AudioPart) -> MediaCheck:
+        """Exchange a picture or clip for another and see whether the logits move.
+
+        The other is the same picture in its negative colours, or the same clip played backwards.
+        """
+        if isinstance(part, ImagePart):
+            other: ImagePart | AudioPart = ImagePart.from_pil(ImageOps.invert(part.image))
+        else:
+            other = AudioPart.from_waveform(part.waveform[::-1].copy(), SAMPLE_RATE)
+        first, second = (
+            self._read(Message.user(TextPart("what is this?"), each).content).prefill.logits for each in (part, other)
+        )
+        return MediaCheck(_kind(part), float((first - second).abs().max()))
+
+    def verify(self) -> int:
+        """Compare the checkpoint's files with their recorded hashes; returns how many there are.
+
+        Raises:
+            CheckpointError: a file is missing or altered.
+        """
+        return self._checkpoint.verify()
+
+    def _options(self, given: dict[str, Any]) -> GenerationOptions:
+        options = GenerationOptions.create(**given)
+        return options if options.seed is not None else options.model_copy(update={"seed": secrets.randbelow(2**31)})
+
+    def _read(self, conversation: Conversation, system: str | None = None) -> _Question:
+        asked = time.perf_counter()
+        messages = as_messages(conversation)
+        if system is not None:
+            messages = [Message.system(system), *messages]
+        for part in (part for message in messages for part in message.media):
+            self._need(_kind(part))
+        sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens)
+        check_fits(sequence, self._model.decoder.context)
+        with torch.inference_mode():
+            features = self._encode([span.media for span in sequence.spans])
+            prefill = self._engine.prefill(self._model.embed(sequence, features)[None])
+        receipts = tuple(_receipt(span.media, span.length) for span in sequence.spans)
+        return _Question(sequence, prefill, receipts, asked)
+
+    def _answer(self, question: _Question, options: GenerationOptions, seed: int) -> Generator[str, None, Reply]:
+        text = TextStream(self._tokenizer.decode, options.stop)
+        ids = self._engine.decode(question.prefill, list(question.sequence.ids), options, seed)
+        pieces: list[str] = []
+        count = 0
+        first_token: float | None = None
+        finish: FinishReason | None = None
+        while finish is None:
+            try:
+                token = next(ids)
+            except StopIteration as end:
+                finish = end.value
+                pieces.append(text.flush())
+            else:
+                count += 1
+                first_token = time.perf_counter() if first_token is None else first_token
+                pieces.append(text.push(token))
+                if text.stopped:
+                    ids.close()
+                    finish = "stop"
+            if pieces[-1]:
+                yield pieces[-1]
+        now = time.perf_counter()
+        return Reply(
+            text="".join(pieces).strip(),
+            media=question.receipts,
+            usage=Usage(len(question.sequence), count),
+            timing=Timing(
+                self._load_s, (now if first_token is None else first_token) - question.asked, now - question.asked
+            ),
+            finish_reason=finish,
+            seed=seed,
+            model=self.name,
+        )
+
+    def _encode(self, media: Sequence[ImagePart | AudioPart]) -> list[Tensor]:
+        """Cross-modal tokens of each part; those of media seen lately are remembered."""
+        with self._lock:
+            known = {part.digest: self._features[part.digest] for part in media if part.digest in self._features}
+        fresh = list({part.digest: part for part in media if part.digest not in known}.values())
+        known.update(zip((part.digest for part in fresh), self._model.encode(fresh), strict=True))
+        with self._lock:
+            for digest, tokens in known.items():
+                self._features[digest] = tokens
+                self._features.move_to_end(digest)
+            while len(self._features) > _REMEMBERED_MEDIA:
+                self._features.popitem(last=False)
+        return [known[part.digest] for part in media]
+
+    def _num_tokens(self, part: ImagePart | AudioPart) -> int:
+        self._need(_kind(part))
+        return self._model.num_tokens(part)
+
+    def _need(self, modality: Modality) -> None:
+        """Load an encoder when it is first needed."""
+        with self._lock:
+            if getattr(self._model, f"{modality}_projector") is None:
+                began = time.perf_counter()
+                self._checkpoint.add(self._model, modality)
+                self._load_s += time.perf_counter() - began
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        OptionError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise OptionError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OptionError(f"no device {name} here: there are {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise OptionError("no device mps here: it needs macOS on Apple silicon")
+    return device
+
+
+def _finish(answer: Generator[str, None, Reply]) -> Reply:
+    stream = ReplyStream(answer)
+    for _ in stream:
+        pass
+    assert stream.reply is not None
+    return stream.reply
+
+
+def _seed(options: GenerationOptions) -> int:
+    assert options.seed is not None
+    return options.seed
+
+
+def _kind(part: ImagePart | AudioPart) -> Modality:
+    return "image" if isinstance(part, ImagePart) else "audio"
+
+
+def _receipt(part: ImagePart | AudioPart, tokens: int) -> MediaReceipt:
+    seconds = part.seconds if isinstance(part, AudioPart) else None
+    return MediaReceipt(_kind(part), part.name, tokens, seconds, part.note)
+
+
+def _blank_image() -> ImagePart:
+    from PIL import Image
+
+    return ImagePart.from_pil(Image.new("RGB", (64, 64)))
+
+
+def _noise(seconds: float) -> AudioPart:
+    samples = np.random.default_rng(0).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
+    return AudioPart.from_waveform(samples, SAMPLE_RATE)

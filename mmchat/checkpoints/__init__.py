@@ -1,0 +1,1 @@
+"""Checkpoints: the folder format, and where a model's name leads."""

@@ -1,0 +1,212 @@
+"""The checkpoint folder: one place that says all about a model.
+
+    config.json             ModelConfig
+    <component>.safetensors weights of decoder, image_encoder, image_projector, audio_encoder, audio_projector
+    tokenizer.json          tokenizers' own format
+    chat_template.jinja     Jinja, as transformers reads it
+    README.md               model card
+    SHA256SUMS              one line a file, as `sha256sum --check` reads it
+
+Loading is strict: a missing, extra or misshapen weight is an error that names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mmchat.config import ModelConfig, load_model_config
+from mmchat.errors import CheckpointError
+from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.tokenizer import ChatTokenizer
+
+CONFIG_FILE = "config.json"
+CARD_FILE = "README.md"
+HASHES_FILE = "SHA256SUMS"
+COMPONENTS = ("decoder", "image_encoder", "image_projector", "audio_encoder", "audio_projector")
+
+
+class Checkpoint:
+    """A checkpoint folder, opened for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a folder; weights are read when they are asked for.
+
+        Raises:
+            CheckpointError: the folder is missing or is no checkpoint.
+            ConfigError: its `config.json` has an unknown key or a wrong value.
+        """
+        if not (folder / CONFIG_FILE).is_file():
+            raise CheckpointError(f"{folder} is not a checkpoint folder: it has no {CONFIG_FILE}")
+        self.folder = folder
+        self.config = load_model_config(folder / CONFIG_FILE)
+
+    def tokenizer(self) -> ChatTokenizer:
+        """The tokenizer with its chat template.
+
+        Raises:
+            CheckpointError: a file is missing or malformed.
+        """
+        return ChatTokenizer.load(self.folder, self.config.tokens)
+
+    def card(self) -> str:
+        """The model card, Markdown; empty when there is none."""
+        path = self.folder / CARD_FILE
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Multimodal:
+        """The model with its decoder, ready to answer text.
+
+        Raises:
+            CheckpointError: a weight is missing, left over or of another shape; names it.
+        """
+        model = Multimodal(self.config)
+        load_component(self.folder, "decoder", model.decoder)
+        return model.to(device=device, dtype=dtype).eval()
+
+    def add(self, model: Multimodal, modality: Modality) -> None:
+        """Bring the encoder and projector of a modality into a loaded model.
+
+        Raises:
+            MessageError: the model was made without this sense.
+            CheckpointError: as for `load`.
+        """
+        model.add(modality)
+        for name in (f"{modality}_encoder", f"{modality}_projector"):
+            component = getattr(model, name)
+            load_component(self.folder, name, component)
+            component.to(device=model.decoder.device, dtype=model.decoder.dtype).eval()
+
+    def parameters(self) -> dict[str, int]:
+        """Number of weights of each component that the folder holds, from the file headers alone."""
+        counts: dict[str, int] = {}
+        for name in COMPONENTS:
+            path = self.folder / f"{name}.safetensors"
+            if path.is_file():
+                with safe_open(path, framework="pt") as file:
+                    keys = file.keys()
+                    counts[name] = sum(math.prod(file.get_slice(key).get_shape()) for key in keys)
+        return counts
+
+    def verify(self) -> int:
+        """Compare each file with its recorded hash.
+
+        Returns:
+            The number of files compared.
+
+        Raises:
+            CheckpointError: a file is missing or altered, or no hashes are recorded.
+        """
+        path = self.folder / HASHES_FILE
+        if not path.is_file():
+            raise CheckpointError(f"{self.folder} has no {HASHES_FILE}")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            expected, _, name = line.partition("  ")
+            if not (self.folder / name).is_file():
+                raise CheckpointError(f"{self.folder} lacks {name}")
+            if _sha256(self.folder / name) != expected:
+                raise CheckpointError(f"{self.folder / name} is not the file that was saved: its hash differs")
+        return len(lines)
+
+
+def save_checkpoint(
+    folder: Path,
+    config: ModelConfig,
+    components: Mapping[str, nn.Module],
+    tokenizer: ChatTokenizer,
+    card: str = "",
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a checkpoint folder, whole or, between the stages of training, with some of the components.
+
+    It is written beside its place and moved there when it is complete; an earlier one is replaced.
+
+    Args:
+        folder: where to.
+        config: of the whole model.
+        components: modules by their name in `COMPONENTS`.
+        tokenizer: saved with its chat template.
+        card: the model card, Markdown; left out when empty.
+        dtype: type of the stored floating-point weights.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+    if card:
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
+    tokenizer.save(partial)
+    for name, component in components.items():
+        assert name in COMPONENTS, name
+        save_file(_stored(component, dtype), partial / f"{name}.safetensors", metadata={"format": "pt"})
+    write_hashes(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def write_hashes(folder: Path) -> None:
+    """Record the sha256 of every other file of the folder."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != HASHES_FILE)
+    lines = [f"{_sha256(path)}  {path.name}" for path in files]
+    (folder / HASHES_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def load_component(folder: Path, name: str, component: nn.Module) -> None:
+    """Fill a component from its file, strictly.
+
+    Raises:
+        CheckpointError: the file is missing or malformed, or a weight is missing, left over or of another shape.
+    """
+    assert name in COMPONENTS, name
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} lacks {path.name}")
+    expected = dict(_unique(component))
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = file.keys()
+            weights: dict[str, Tensor] = {key: file.get_tensor(key) for key in keys}
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is malformed: {error}") from error
+    problems = [f"{key} is missing" for key in expected if key not in weights]
+    problems += [f"{key} is not part of the model" for key in weights if key not in expected]
+    problems += [
+        f"{key} has the shape {tuple(weights[key].shape)}, the model needs {tuple(expected[key].shape)}"
+        for key in expected
+        if key in weights and weights[key].shape != expected[key].shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{path}: {'; '.join(problems[:5])}" + (f"; {len(problems) - 5} more" if problems[5:] else "")
+        )
+    with torch.no_grad():
+        for key, tensor in expected.items():
+            tensor.copy_(weights[key])
+
+
+def _unique(component: nn.Module) -> list[tuple[str, Tensor]]:
+    """State of a component with tied weights once, under their first name."""
+    first: dict[int, tuple[str, Tensor]] = {}
+    for key, tensor in component.state_dict(keep_vars=True).items():
+        first.setdefault(id(tensor), (key, tensor))
+    return list(first.values())
+
+
+def _stored(component: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {
+        key: (tensor.detach().to("cpu", dtype) if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
+        for key, tensor in _unique(component)
+    }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
