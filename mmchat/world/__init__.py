@@ -1,0 +1,1 @@
+"""The closed world of the bundled model: its things, drawn scenes, spoken questions and dialogues."""

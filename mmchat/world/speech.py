@@ -1,0 +1,220 @@
+"""The voices of the world: sentences spoken by espeak-ng, flite and festival, then put into ordinary rooms.
+
+The programs are needed to make training and evaluation clips, never to run a model. Voices for evaluation
+share no flite voice and no espeak-ng variant with those for training; festival's kal_diphone is the man of
+flite's `kal`, heard through another program.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len
+from scipy.signal import fftconvolve, resample_poly
+
+from mmchat.errors import DatasetError
+
+SPEECH_RATE = 16_000
+
+Engine = Literal["espeak-ng", "flite", "festival"]
+Waveform = NDArray[np.float32]
+
+_TIMEOUT_S = 60.0
+_PACKAGES = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One way to speak.
+
+    Attributes:
+        engine: the program.
+        name: the program's own name of the voice; for espeak-ng, accent+variant. British English is `en`
+            there, since after `en-gb` espeak-ng passes over the variant without a word.
+        speed: words a minute for espeak-ng, otherwise the stretch of each sound (1 = as recorded); drawn
+            evenly between the two.
+        pitch: espeak-ng's 0 to 99, otherwise hertz, drawn likewise; None where the voice cannot be moved.
+    """
+
+    engine: Engine
+    name: str
+    speed: tuple[float, float]
+    pitch: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.engine}:{self.name}"
+
+
+def _espeak(name: str) -> Voice:
+    return Voice("espeak-ng", name, speed=(130, 190), pitch=(35, 65))
+
+
+def _flite(name: str, pitch: tuple[float, float] | None = None) -> Voice:
+    return Voice("flite", name, speed=(0.85, 1.2), pitch=pitch)
+
+
+VOICES: tuple[Voice, ...] = (
+    _espeak("en-us"),
+    _espeak("en-us+m1"),
+    _espeak("en-us+m3"),
+    _espeak("en-us+m7"),
+    _espeak("en-us+f1"),
+    _espeak("en-us+f2"),
+    _espeak("en-us+f3"),
+    _espeak("en-us+f5"),
+    _espeak("en"),
+    _espeak("en+m2"),
+    _espeak("en+m4"),
+    _espeak("en+f2"),
+    _espeak("en+f5"),
+    _espeak("en-gb-scotland"),
+    _espeak("en-gb-scotland+m3"),
+    _espeak("en-gb-scotland+f1"),
+    _espeak("en-gb-x-rp+m1"),
+    _espeak("en-gb-x-rp+m5"),
+    _espeak("en-gb-x-rp+f3"),
+    _espeak("en-gb-x-gbclan+m2"),
+    _espeak("en-gb-x-gbclan+f1"),
+    _espeak("en-gb-x-gbcwmd+m4"),
+    _espeak("en-029+m7"),
+    _espeak("en-029+f2"),
+    _flite("kal", pitch=(85, 125)),
+    _flite("kal16", pitch=(85, 125)),
+    _flite("awb"),
+    _flite("slt"),
+)
+
+EVALUATION_VOICES: tuple[Voice, ...] = (
+    _flite("rms"),
+    Voice("festival", "kal_diphone", speed=(0.85, 1.2)),
+    _espeak("en-us+f4"),
+    _espeak("en-us+m6"),
+    _espeak("en+f4"),
+    _espeak("en-gb-x-rp+m6"),
+)
+
+
+def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, int]:
+    """Speak a sentence at a drawn speed and pitch.
+
+    Args:
+        text: what to say; never seen by a shell.
+        voice: one of VOICES or EVALUATION_VOICES.
+        rng: where speed and pitch come from; the same state gives the same samples.
+
+    Returns:
+        ((samples,) float32 in [-1, 1], SPEECH_RATE).
+
+    Raises:
+        DatasetError: the program is missing, has no such voice, fails, or says nothing.
+    """
+    speed = float(rng.uniform(*voice.speed))
+    pitch = None if voice.pitch is None else float(rng.uniform(*voice.pitch))
+    with tempfile.TemporaryDirectory(prefix="mmchat-speech-") as folder:
+        target = Path(folder) / "speech.wav"
+        _run(_command(voice, speed, pitch, text, target), text)
+        if not target.exists():
+            raise DatasetError(f"{voice} wrote no sound for {text!r}")
+        waveform, rate = soundfile.read(io.BytesIO(target.read_bytes()), dtype="float32")
+    if waveform.ndim != 1 or not np.any(waveform):
+        raise DatasetError(f"{voice} said nothing for {text!r}")
+    if rate != SPEECH_RATE:
+        divisor = int(np.gcd(rate, SPEECH_RATE))
+        waveform = resample_poly(waveform, SPEECH_RATE // divisor, rate // divisor)
+    return np.clip(waveform, -1, 1).astype(np.float32), SPEECH_RATE
+
+
+def _command(voice: Voice, speed: float, pitch: float | None, text: str, target: Path) -> list[str]:
+    """The program and its arguments; espeak-ng and festival read the text from standard input."""
+    if voice.engine == "espeak-ng":
+        height = [] if pitch is None else ["-p", str(round(pitch))]
+        return ["espeak-ng", "-v", voice.name, "-s", str(round(speed)), *height, "--stdin", "-w", str(target)]
+    if voice.engine == "flite":
+        height = [] if pitch is None else ["--setf", f"int_f0_target_mean={pitch:.1f}"]
+        stretch = ["--setf", f"duration_stretch={speed:.3f}"]
+        return ["flite", "-voice", voice.name, *stretch, *height, "-t", text, "-o", str(target)]
+    scheme = f"(begin (voice_{voice.name}) (Parameter.set 'Duration_Stretch {speed:.3f}))"
+    return ["text2wave", "-eval", scheme, "-o", str(target)]
+
+
+def _run(command: list[str], text: str) -> None:
+    program = command[0]
+    try:
+        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except FileNotFoundError as error:
+        package = _PACKAGES[program]
+        raise DatasetError(f"{program} is not installed: on Debian, `apt-get install {package}`") from error
+    except subprocess.TimeoutExpired as error:
+        raise DatasetError(f"{program} did not finish {text!r} within {_TIMEOUT_S:.0f} s") from error
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {done.returncode}"
+        raise DatasetError(f"{program} could not speak {text!r}: {reason}")
+
+
+def perturb(waveform: Waveform, rate: int, rng: np.random.Generator) -> Waveform:
+    """Put a clean voice into an ordinary recording.
+
+    Silence of 0.05 to 0.4 s before and after; in a third of the clips a small room; in a quarter the band of
+    a telephone or an old recorder; then noise at 15 to 40 dB below the voice, and a peak of -20 to -1 dBFS.
+
+    Args:
+        waveform: (samples,) float32, not silent.
+        rate: its samples a second.
+        rng: where everything comes from.
+
+    Returns:
+        (more samples,) float32 in [-1, 1] at the same rate.
+    """
+    before, after = (round(rate * rng.uniform(0.05, 0.4)) for _ in range(2))
+    voice = np.pad(waveform.astype(np.float64), (before, after))
+    if rng.random() < 1 / 3:
+        voice = _in_a_room(voice, rate, rng)
+    if rng.random() < 1 / 4:
+        voice = _band_limited(voice, rate, float(rng.uniform(6_800, 8_000)))
+    power = float(np.mean(voice[before : before + len(waveform)] ** 2))
+    voice += _noise(len(voice), rng) * np.sqrt(power / 10 ** (rng.uniform(15, 40) / 10))
+    level = 10 ** (rng.uniform(-20, -1) / 20)
+    voice *= level / np.abs(voice).max()
+    return voice.astype(np.float32)
+
+
+def _in_a_room(voice: NDArray[np.float64], rate: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Add echoes that die away within 0.1 to 0.35 s (to -60 dB); the length stays."""
+    seconds = float(rng.uniform(0.1, 0.35))
+    time = np.arange(round(rate * seconds)) / rate
+    response = rng.normal(size=len(time)) * 10 ** (-3 * time / seconds)
+    response *= rng.uniform(0.2, 0.6) / np.linalg.norm(response)
+    response[0] = 1.0
+    reverberant: NDArray[np.float64] = fftconvolve(voice, response)[: len(voice)]
+    return reverberant
+
+
+def _band_limited(voice: NDArray[np.float64], rate: int, band_rate: float) -> NDArray[np.float64]:
+    """What is left after a recording at about `band_rate` samples a second: nothing above half of that."""
+    padded = next_fast_len(len(voice), real=True)
+    spectrum = np.fft.rfft(voice, padded)
+    frequencies = np.fft.rfftfreq(padded, 1 / rate)
+    # A slope of 10 % of the band, since a sharp edge rings.
+    edge = band_rate / 2
+    spectrum *= np.clip((edge - frequencies) / (0.1 * edge), 0, 1)
+    limited: NDArray[np.float64] = np.fft.irfft(spectrum, padded)[: len(voice)]
+    return limited
+
+
+def _noise(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Noise of power 1, anywhere between white and brownish (1/f)."""
+    padded = next_fast_len(samples, real=True)
+    spectrum = np.fft.rfft(rng.normal(size=padded))
+    tilt = np.arange(1, len(spectrum) + 1) ** -float(rng.uniform(0, 0.5))
+    noise: NDArray[np.float64] = np.fft.irfft(spectrum * tilt, padded)[:samples]
+    noise /= np.sqrt(np.mean(noise**2))
+    return noise

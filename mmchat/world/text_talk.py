@@ -1,0 +1,211 @@
+"""Dialogues in words alone: facts, small sums, names of people, manners, mmchat itself, honest ignorance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from mmchat.world.concepts import Thing
+from mmchat.world.phrasing import (
+    NUMBERS,
+    Split,
+    answer,
+    asked_words,
+    capitalise,
+    indefinite,
+    of_split,
+    question,
+    read_wordings,
+    words_of,
+)
+from mmchat.world.talk import TOPICS, Dialogue, Exchange, continued, dialogue, statement, topics_of
+
+KIND_WEIGHTS: Mapping[str, float] = {
+    **{
+        "place": 3,
+        "use": 3,
+        "fact": 3,
+        "category": 3,
+        "part": 1,
+        "sound": 1,
+        "colour": 2,
+        "is_a": 2,
+        "followup": 3,
+    },
+    **{"greet": 0.6, "thanks": 0.6, "bye": 0.6, "about": 1.5, "no_media": 1.5, "out_of_world": 4},
+    **{"sum": 2, "sum_digits": 0.5, "count_to": 0.3, "remember_name": 1.5, "no_name": 0.3},
+}
+
+LARGEST_OPERAND = 10
+
+CONFUSABLE = (
+    frozenset({"animal", "food"}),
+    frozenset({"plant", "fruit", "vegetable", "food", "drink"}),
+    frozenset({"tool", "device", "household thing", "toy", "instrument", "sports thing", "vehicle", "garment"}),
+    frozenset({"building", "place"}),
+    frozenset({"kind of weather", "thing in the sky", "place"}),
+    frozenset({"face", "symbol"}),
+)
+"""Categories of which one thing may be both, so that "Is an apple a food?" is never answered with "No"."""
+
+_SOURCE = "text_questions"
+_PICTURE_SOURCE = "picture_questions"
+_SYLLABLES = (
+    ("bl", "d", "fl", "gr", "k", "m", "n", "pr", "sn", "t", "v", "w", "z", "tr", "pl", "gl"),
+    ("a", "e", "i", "o", "u", "oo"),
+    ("b", "ck", "ff", "g", "ll", "mp", "nd", "rf", "sk", "x", "zz", "rp"),
+    ("", "le", "o", "y", "er", "um", "it"),
+)
+
+
+def text_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
+    """A dialogue without a picture about one of `things` (three or more, of which one has
+    a part and one a sound), or about none of them.
+
+    Kinds that a picture dialogue has too are named `text_…`.
+    """
+    kind = rng.choices(list(KIND_WEIGHTS), list(KIND_WEIGHTS.values()))[0]
+    if kind in TOPICS:
+        return dialogue(f"text_{kind}", [_topic(kind, _with_topic(things, kind, rng), rng, split)], rng)
+    if kind == "followup":
+        return dialogue("text_followup", _follow_up(rng.choice(things), rng, split), rng)
+    if kind in ("greet", "thanks", "bye"):
+        accept = {"greet": "hello", "thanks": "welcome", "bye": "goodbye"}[kind]
+        polite = Exchange(question(kind, _SOURCE, rng, split), answer(kind, rng), (accept,))
+        return dialogue(kind, [polite], rng)
+    if kind in ("sum", "sum_digits"):
+        return dialogue(kind, [_sum(rng, split, digits=kind == "sum_digits")], rng)
+    if kind == "remember_name":
+        return dialogue(kind, _remember_name(things, rng, split), rng)
+    asks: dict[str, Callable[[Sequence[Thing], Random, Split], Exchange]] = {
+        "is_a": _is_a,
+        "about": _about,
+        "no_media": _no_media,
+        "out_of_world": _out_of_world,
+        "count_to": _count_to,
+        "no_name": _no_name,
+    }
+    return dialogue(kind, [asks[kind](things, rng, split)], rng)
+
+
+def topic_question(topic: str, thing: Thing, rng: Random, split: Split) -> str:
+    """A question that names `thing`; of what lives or grows it may ask where that is."""
+    verb = thing.place.split(" ", maxsplit=1)[0]
+    if topic == "place" and verb in ("lives", "grows") and rng.random() < 0.5:
+        topic = f"place_{verb}"
+    return question(topic, _SOURCE, rng, split, **asked_words(thing, rng))
+
+
+def _with_topic(things: Sequence[Thing], topic: str, rng: Random) -> Thing:
+    return rng.choice([thing for thing in things if topic in topics_of(thing)])
+
+
+def _topic(topic: str, thing: Thing, rng: Random, split: Split) -> Exchange:
+    return Exchange(topic_question(topic, thing, rng, split), *statement(topic, thing, rng))
+
+
+def _follow_up(thing: Thing, rng: Random, split: Split) -> list[Exchange]:
+    """A question that names a thing, then one or two about "it"."""
+    first, *later = rng.sample(topics_of(thing), rng.randint(2, 3))
+    exchanges = [_topic(first, thing, rng, split)]
+    for topic in later:
+        asked = continued(question(topic, _PICTURE_SOURCE, rng, split), rng)
+        exchanges.append(Exchange(asked, *statement(topic, thing, rng)))
+    return exchanges
+
+
+def _is_a(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """Balanced: as many yes as no, where the world has a category that is surely wrong."""
+    thing = rng.choice(things)
+    words = asked_words(thing, rng)
+    wrong = sorted({other.category for other in things if not _confusable(other.category, thing.category)})
+    if not wrong or rng.random() < 0.5:
+        asked = question("is_a", _SOURCE, rng, split, **words, other=words["category"])
+        return Exchange(asked, answer("yes_is_a", rng, **words_of(thing)), ("yes",))
+    other = indefinite(rng.choice(wrong))
+    asked = question("is_a", _SOURCE, rng, split, **words, other=other)
+    return Exchange(asked, answer("no_is_a", rng, **words_of(thing), other=other), ("no",))
+
+
+def _confusable(first: str, second: str) -> bool:
+    return first == second or any(first in group and second in group for group in CONFUSABLE)
+
+
+def _sum(rng: Random, split: Split, *, digits: bool) -> Exchange:
+    """A sum of two numbers up to ten, or a difference that is not negative; answered in words."""
+    a, b = rng.randint(0, LARGEST_OPERAND), rng.randint(0, LARGEST_OPERAND)
+    plus = rng.random() < 0.5
+    a, b = (a, b) if plus else (max(a, b), min(a, b))
+    topic, result = ("plus", a + b) if plus else ("minus", a - b)
+    words = {"a": NUMBERS[a], "A": capitalise(NUMBERS[a]), "b": NUMBERS[b], "c": NUMBERS[result]}
+    given = {"a": str(a), "b": str(b)} if digits else words
+    asked = question(f"{topic}_digits" if digits else topic, _SOURCE, rng, split, **given)
+    return Exchange(asked, answer(topic, rng, **words), (NUMBERS[result],))
+
+
+def _count_to(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    last = rng.randint(2, LARGEST_OPERAND)
+    counted = ", ".join(NUMBERS[1 : last + 1])
+    return Exchange(question("count_to", _SOURCE, rng, split, b=NUMBERS[last]), f"{capitalise(counted)}.", (counted,))
+
+
+def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:
+    """A name is told, perhaps something else is asked, then the name is wanted back."""
+    person = rng.choice(of_split(read_wordings("names"), split))
+    told = rng.choice(of_split(read_wordings(_SOURCE)["tell_name"], split)).format(person=person)
+    exchanges = [Exchange(told, answer("tell_name", rng, person=person), (person,), keep_capitals=True)]
+    if rng.random() < 0.5:
+        thing = rng.choice(things)
+        exchanges.append(_topic(rng.choice(topics_of(thing)), thing, rng, split))
+    asked = question("ask_name", _SOURCE, rng, split)
+    return [*exchanges, Exchange(asked, answer("ask_name", rng, person=person), (person,))]
+
+
+def _no_name(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    return Exchange(question("ask_name", _SOURCE, rng, split), answer("no_name", rng), ("I don't know",))
+
+
+def _about(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    entry: dict[str, Any] = rng.choice(read_wordings("about"))
+    asked = rng.choice(of_split(entry["questions"], split))
+    return Exchange(asked, rng.choice(entry["answers"]), tuple(entry["accept"]))
+
+
+def _no_media(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """A question about a picture that was never shown."""
+    topic = rng.choice(("name", "name", "describe", "describe", "background", "count_all", "place", "use", "category"))
+    asked = question(topic, _PICTURE_SOURCE, rng, split)
+    return Exchange(asked, answer("no_media", rng), ("don't see a picture", "no picture"))
+
+
+def _out_of_world(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """A question that nothing in the world answers; the answer says so and names what is known."""
+    source = read_wordings("out_of_world")
+    if rng.random() < 0.3:
+        asked = rng.choice(of_split(source["fixed"], split))
+    else:
+        known = {name for thing in things for name in thing.names}
+        words = [word for word in of_split(source["words"], split) if _noun(word) not in known]
+        asked = rng.choice(of_split(source["templates"], split)).format(
+            word=rng.choice(words),
+            madeup=indefinite(_made_up(rng)),
+            name=rng.choice(things).name,
+            country=rng.choice(of_split(source["countries"], split)),
+            language=rng.choice(of_split(source["languages"], split)),
+            celebrity=rng.choice(of_split(source["celebrities"], split)),
+            year=str(rng.randint(1400, 2040)),
+            big_a=rng.choice(NUMBERS[11:]),
+            big_b=rng.choice(NUMBERS[11:]),
+        )
+    hint = rng.sample(things, 3)
+    plurals = {"plural": hint[0].plural, "plural_2": hint[1].plural, "plural_3": hint[2].plural}
+    return Exchange(asked, answer("unknown", rng, **plurals), ("I don't know",))
+
+
+def _noun(word: str) -> str:
+    return word.removeprefix("an ").removeprefix("a ")
+
+
+def _made_up(rng: Random) -> str:
+    return "".join(rng.choice(part) for part in _SYLLABLES)
