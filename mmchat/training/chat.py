@@ -1,0 +1,109 @@
+"""Chat tuning over all modalities; with encoders and decoder frozen it is projector alignment.
+
+B conversations of a batch, T positions of the longest, V size of the vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmchat.checkpoints.store import COMPONENTS, load_component
+from mmchat.config import ChatStage, ModelConfig
+from mmchat.errors import CheckpointError, TrainingError
+from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.inputs.messages import Message, Part
+from mmchat.model.multimodal import Multimodal
+from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.loop import GradientStage, Loss
+
+Conversations = tuple[list[MixedSequence], Tensor]
+
+_GRID = SAMPLE_RATE * 32 // 100  # clips end on a grid of 0.32 s: many of a batch run through the encoder at once
+
+
+class ChatTraining(GradientStage[Conversations]):
+    """The assistant learns to speak its own turns, given all that came before."""
+
+    unit = "tokens"
+
+    def __init__(self, config: ChatStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
+        self._model = Multimodal(
+            model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
+        )
+        for modality in ("image", "audio"):
+            if getattr(model, f"{modality}_encoder") is not None:
+                self._model.add(modality)
+        for name, component in self.components().items():
+            self._start(name, component)
+            component.requires_grad_(name in config.train)
+        self.module = self._model.to(device)
+
+    def batch(self, step: int) -> Conversations:
+        """Conversations, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
+        rng = step_random(self._config.seed, step)
+        order = shuffled(len(self._rows), self._config.seed, step * self._config.batch_size)
+        sequences = [self._read(self._rows[next(order)]) for _ in range(self._config.batch_size)]
+        longest = max(len(sequence) for sequence in sequences)
+        room = self._model.decoder.context - longest
+        starts = torch.tensor([rng.choice((0, rng.randint(0, room))) for _ in sequences])
+        return sequences, starts[:, None] + torch.arange(longest)
+
+    def loss(self, batch: Conversations) -> Loss:
+        """Cross entropy of what the assistant says.
+
+        Raises:
+            TrainingError: no conversation of the batch has an assistant turn.
+        """
+        sequences, positions = batch
+        device = self._model.decoder.device
+        labels = torch.full(positions.shape, IGNORED)
+        for row, sequence in zip(labels, sequences, strict=True):
+            row[: len(sequence)] = torch.tensor(sequence.labels)
+        count = int((labels != IGNORED).sum())
+        if count == 0:
+            raise TrainingError(
+                f"{self._config.name}: a batch without labels: its conversations have no assistant turn"
+            )
+        logits = self._model(sequences, positions.to(device))  # B, T, V
+        value = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(device), ignore_index=IGNORED)
+        return Loss(value, count)
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """Every component of the model."""
+        parts = {name: getattr(self._model, name) for name in COMPONENTS}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _start(self, name: str, component: nn.Module) -> None:
+        """Fill a component from the first folder that holds it; only what is trained may begin fresh."""
+        for folder in self._config.start:
+            if (folder / f"{name}.safetensors").is_file():
+                load_component(folder, name, component)
+                return
+        if name not in self._config.train:
+            folders = ", ".join(str(folder) for folder in self._config.start)
+            raise CheckpointError(f"{self._config.name}: {name} is not trained here and stands in none of: {folders}")
+
+    def _read(self, row: dict[str, Any]) -> MixedSequence:
+        messages = [Message.from_dict(message, self._config.data) for message in row["messages"]]
+        messages = [Message(each.role, tuple(_on_grid(part) for part in each.content)) for each in messages]
+        sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=False)
+        check_fits(sequence, self._model.decoder.context)
+        return sequence
+
+
+def _on_grid(part: Part) -> Part:
+    if not isinstance(part, AudioPart):
+        return part
+    missing = -len(part.waveform) % _GRID
+    return AudioPart(np.pad(part.waveform, (0, missing)), part.name)

@@ -1,0 +1,106 @@
+"""CLIP pre-training of the image tower: open_clip's model and loss, on pictures and captions.
+
+B pictures of a batch, S side in pixels, L tokens of a caption
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.loss import ClipLoss
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from torch import Tensor, nn
+
+from mmchat.config import ContrastiveStage, ModelConfig
+from mmchat.encoders.clip import ClipImageEncoder, fit
+from mmchat.errors import ConfigError
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.loop import GradientStage, Loss
+
+Pairs = tuple[Tensor, Tensor]
+
+
+class ContrastiveTraining(GradientStage[Pairs]):
+    """Pictures and their captions are pulled together, all others of the batch apart (Radford et al. 2021)."""
+
+    unit = "pictures"
+
+    def __init__(
+        self, config: ContrastiveStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device
+    ) -> None:
+        if model.image_encoder is None:
+            raise ConfigError(f"{config.name}: {config.model} has no image_encoder to train")
+        self._config = config
+        self._encoder = model.image_encoder
+        self._tokenizer = tokenizer
+        self._rows = read_rows(config.data / "captions.jsonl", "image", "text")
+        text = {"vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
+        self._clip: Any = open_clip.CLIP(
+            self._encoder.embed_dim, dict(self._encoder.vision), {**config.text, **text, "pool_type": "eos"}
+        ).to(device)
+        self.module = self._clip
+        self._length = int(config.text["context_length"])
+        self._loss = ClipLoss()
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(3, 1, 1) for values in (self._encoder.mean, self._encoder.std)
+        )
+
+    def batch(self, step: int) -> Pairs:
+        """(B, 3, S, S) pixels in 0..1 and (B, L) caption ids; no caption stands in a batch twice."""
+        rng = step_random(self._config.seed, step)
+        chosen: dict[str, str] = {}
+        for index in shuffled(len(self._rows), self._config.seed, step * self._config.batch_size):
+            row = self._rows[index]
+            chosen.setdefault(row["text"], row["image"])
+            if len(chosen) == min(self._config.batch_size, len(self._rows)):
+                break
+        side = self._encoder.image_size
+        images = [augment(Image.open(self._config.data / name).convert("RGB"), side, rng) for name in chosen.values()]
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))  # B, S, S, 3
+        return pixels.permute(0, 3, 1, 2).float() / 255, torch.stack([self._caption(text) for text in chosen])
+
+    def loss(self, batch: Pairs) -> Loss:
+        """Symmetric cross entropy over the batch's similarities."""
+        pixels, captions = (tensor.to(self._mean.device) for tensor in batch)
+        images, texts, scale = self._clip((pixels - self._mean) / self._std, captions)
+        return Loss(self._loss(images, texts, scale), len(pixels))
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """The image tower without its pooling head; the text tower has served its purpose."""
+        return {"image_encoder": ClipImageEncoder(self._encoder, copy.deepcopy(self._clip.visual))}
+
+    def _caption(self, text: str) -> Tensor:
+        ids = [*self._tokenizer.encode(text)[: self._length - 1], self._tokenizer.end_id]
+        return torch.tensor(ids + [self._tokenizer.pad_id] * (self._length - len(ids)))
+
+
+def augment(image: Image.Image, side: int, rng: random.Random) -> Image.Image:
+    """Another view of a picture that leaves its caption true: shifted, scaled, turned, recoloured, sometimes coarse.
+
+    It is never mirrored, for captions say left and right, and its hue stays, for they say colours.
+    """
+    image = fit(image, side)
+    shift = side * 0.08
+    angle, scale = rng.gauss(0, 6), rng.uniform(0.85, 1.15)
+    cos, sin = np.cos(np.radians(angle)) / scale, np.sin(np.radians(angle)) / scale
+    centre_x, centre_y = side / 2 + rng.uniform(-shift, shift), side / 2 + rng.uniform(-shift, shift)
+    matrix = (
+        cos, sin, side / 2 - cos * centre_x - sin * centre_y,
+        -sin, cos, side / 2 + sin * centre_x - cos * centre_y,
+    )  # fmt: skip
+    fill = image.getpixel((1, 1))
+    image = image.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
+    for enhance, spread in ((ImageEnhance.Brightness, 0.2), (ImageEnhance.Contrast, 0.25), (ImageEnhance.Color, 0.3)):
+        image = enhance(image).enhance(rng.uniform(1 - spread, 1 + spread))
+    if rng.random() < 0.1:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
+    if rng.random() < 0.05:
+        image = ImageOps.posterize(image, rng.choice((2, 3, 4)))
+    return image

@@ -1,0 +1,83 @@
+"""Language-model pre-training of the decoder.
+
+B rows of a batch, T tokens of a row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmchat.config import LanguageStage, ModelConfig
+from mmchat.errors import ConfigError, DatasetError
+from mmchat.inputs.messages import Message
+from mmchat.model.decoder import Decoder
+from mmchat.model.sequence import build_sequence
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.loop import GradientStage, Loss
+
+Rows = tuple[Tensor, Tensor]
+
+
+class LanguageTraining(GradientStage[Rows]):
+    """Next-token prediction over documents and text dialogues, packed end to end."""
+
+    unit = "tokens"
+
+    def __init__(
+        self, config: LanguageStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device
+    ) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size}).to(device)
+        self.module = self._decoder
+        if config.context > self._decoder.context:
+            raise ConfigError(f"{config.name}: context {config.context} is over the decoder's {self._decoder.context}")
+        self._documents = [torch.tensor(ids, dtype=torch.int32) for ids in self._read()]
+
+    def batch(self, step: int) -> Rows:
+        """(B, T) ids, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
+        config = self._config
+        rng = step_random(config.seed, step)
+        order = shuffled(len(self._documents), config.seed, rng.randrange(len(self._documents)))
+        needed = config.batch_size * config.context
+        pieces: list[Tensor] = []
+        while needed > 0:
+            pieces.append(self._documents[next(order)])
+            needed -= len(pieces[-1])
+        ids = torch.cat(pieces)[: config.batch_size * config.context].view(config.batch_size, config.context)
+        room = self._decoder.context - config.context
+        starts = torch.tensor([rng.randint(0, room) for _ in range(config.batch_size)])
+        return ids.long(), starts[:, None] + torch.arange(config.context)
+
+    def loss(self, batch: Rows) -> Loss:
+        """Cross entropy of each next token."""
+        ids, positions = (tensor.to(self._decoder.device) for tensor in batch)
+        logits, _ = self._decoder(self._decoder.embed(ids), positions=positions)
+        return Loss(F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()), ids.numel())
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """The decoder."""
+        return {"decoder": self._decoder}
+
+    def _read(self) -> Iterator[list[int]]:
+        for row in read_rows(self._config.data / "texts.jsonl", "text"):
+            yield [*self._tokenizer.encode(row["text"]), self._tokenizer.end_id]
+        for row in read_rows(self._config.data / "dialogues.jsonl", "messages"):
+            if not _has_media(row):
+                messages = [Message.from_dict(message) for message in row["messages"]]
+                yield list(build_sequence(messages, self._tokenizer, _no_media, answer_next=False).ids)
+
+
+def _has_media(row: dict[str, Any]) -> bool:
+    contents = [message["content"] for message in row["messages"]]
+    return any(part["type"] != "text" for content in contents if isinstance(content, list) for part in content)
+
+
+def _no_media(part: object) -> int:
+    raise DatasetError("a text dialogue holds media")

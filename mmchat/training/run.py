@@ -1,0 +1,102 @@
+"""`mmchat train`: one stage from its configuration file, or every stage of a folder in the order of its file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from mmchat.checkpoints.store import save_checkpoint
+from mmchat.config import (
+    ChatStage,
+    ContrastiveStage,
+    LanguageStage,
+    ModelConfig,
+    SpeechStage,
+    StageConfig,
+    TokenizerStage,
+    load_model_config,
+    load_stage_config,
+)
+from mmchat.errors import CheckpointError, ConfigError
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.chat import ChatTraining
+from mmchat.training.contrastive import ContrastiveTraining
+from mmchat.training.language import LanguageTraining
+from mmchat.training.loop import GradientConfig, GradientStage, fit
+from mmchat.training.speech import SpeechTraining
+from mmchat.training.tokenizer import train_tokenizer
+
+_DONE = "stage.done"
+
+
+def run(config_path: Path, overrides: dict[str, str] | None = None, console: Console | None = None) -> None:
+    """Train what a configuration says; a stage that was stopped goes on, one that is done is passed over.
+
+    Args:
+        config_path: a stage's YAML file, or a folder whose `1-….yaml`, `2-….yaml` … are the stages of a recipe.
+        overrides: values that replace those of the files, as YAML text by dotted key.
+        console: where progress is shown; standard error by default.
+
+    Raises:
+        ConfigError, DatasetError, CheckpointError: something the stage needs is missing or wrong.
+        TrainingError: the training itself failed.
+    """
+    console = console if console is not None else Console(stderr=True)
+    paths = sorted(config_path.glob("[0-9]*.yaml")) if config_path.is_dir() else [config_path]
+    if not paths:
+        raise ConfigError(f"{config_path} holds no stages: they are named 1-….yaml, 2-….yaml and so on")
+    for config in [load_stage_config(path, overrides) for path in paths]:
+        _run_stage(config, console)
+
+
+def _run_stage(config: StageConfig, console: Console) -> None:
+    if (config.out / _DONE).is_file():
+        console.print(f"{config.name}: done before, in {config.out}")
+        return
+    model = load_model_config(config.model)
+    if isinstance(config, TokenizerStage):
+        train_tokenizer(config, model)
+    else:
+        _run_gradient(config, model, console)
+    (config.out / _DONE).touch()
+    console.print(f"{config.name}: written to {config.out}")
+
+
+def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) -> None:
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    tokenizer = _tokenizer(config, model)
+    stage = _build(config, model, tokenizer, _device(config.device))
+    fit(stage, config, config.out.with_name(config.out.name + ".state.pt"), console)
+    decoder = {**model.decoder, "vocab_size": tokenizer.vocab_size}
+    save_checkpoint(config.out, model.model_copy(update={"decoder": decoder}), stage.components(), tokenizer)
+
+
+def _build(
+    config: GradientConfig, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device
+) -> GradientStage[object]:
+    stage: GradientStage[object]
+    match config:
+        case LanguageStage():
+            stage = LanguageTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+        case ContrastiveStage():
+            stage = ContrastiveTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+        case SpeechStage():
+            stage = SpeechTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+        case ChatStage():
+            stage = ChatTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+    return stage
+
+
+def _tokenizer(config: GradientConfig, model: ModelConfig) -> ChatTokenizer:
+    for folder in config.start:
+        if (folder / "tokenizer.json").is_file():
+            return ChatTokenizer.load(folder, model.tokens)
+    raise CheckpointError(f"{config.name}: no tokenizer in {', '.join(map(str, config.start))}: run its stage first")
+
+
+def _device(name: str) -> torch.device:
+    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
