@@ -1,0 +1,87 @@
+"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world build`, `eval`.
+
+Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mmchat import __version__
+from mmchat.cli import ask, chat, console, doctor, evaluate, info, train, web
+from mmchat.cli.media import MediaCommand
+
+# Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
+app = typer.Typer(name="mmchat", rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command("ask", cls=MediaCommand)(ask.ask)
+app.command("chat")(chat.chat)
+app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+app.command("web")(web.web)
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+
+world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
+world.command("build")(train.build)
+app.add_typer(world, name="world")
+
+# The common base of what Typer raises for a wrong command line; its own name differs between releases of Typer.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mmchat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """An assistant that reads, sees and listens, on this machine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: what stands behind `mmchat`; None takes those of the process.
+
+    Returns:
+        The exit code: 0; 1 for a failure on our side; 2 for a mistake of the user; 130 after Ctrl-C.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an answer may hold what the terminal cannot show
+    try:
+        code = app(given if given else ["--help"], prog_name="mmchat", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the answer has left. Python flushes once more on its way out: give it somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except _UsageError as error:
+        return _explain_usage(error)
+    except Exception as error:
+        return console.report(error)
+    return code if isinstance(code, int) else 0
+
+
+def _explain_usage(error: Exception) -> int:
+    """Say in one line what is wrong with the command line, and where the right one is described."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "mmchat"
+    message = str(getattr(error, "format_message", error.__str__)()).strip().rstrip(".")
+    console.complain(f"{message[:1].lower()}{message[1:]} (see {command} --help)")
+    return 2

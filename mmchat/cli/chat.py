@@ -1,0 +1,41 @@
+"""`mmchat chat`: a conversation at a prompt."""
+
+from __future__ import annotations
+
+from mmchat.cli import console, options
+from mmchat.cli.line import LineReader
+from mmchat.cli.repl import COMMANDS, Repl
+
+
+def chat(
+    system: options.System = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    seed: options.Seed = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    stop: options.Stop = None,
+    model: options.Model = None,
+    device: options.Device = "auto",
+) -> None:
+    """Talk at a prompt, about pictures and voice too.
+
+    At the prompt, /help lists what can be typed; Ctrl-C stops an answer, Ctrl-D leaves.
+    """
+    from mmchat.config import GenerationOptions
+
+    how = GenerationOptions.create(
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        stop=stop,
+    )
+    assistant = console.load_assistant(model, device)
+    reader = LineReader(COMMANDS)
+    if reader.interactive:
+        console.note(f"{assistant.name}: /help lists the commands, Ctrl-D leaves")
+    Repl(assistant, system, how).run(reader)

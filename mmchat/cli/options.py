@@ -1,0 +1,28 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="A checkpoint folder; without it, the bundled model."),
+]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps ...")]
+System = Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt, put before the conversation.")]
+Temperature = Annotated[float | None, typer.Option(metavar="T", help="0 is greedy; higher is freer.  [default: 0]")]
+TopP = Annotated[
+    float | None, typer.Option(metavar="P", help="Draw from the likeliest tokens that hold this share together.")
+]
+TopK = Annotated[int | None, typer.Option(metavar="K", help="Draw from the K likeliest tokens; 0 from all.")]
+RepetitionPenalty = Annotated[
+    float | None, typer.Option(metavar="R", help="Above 1, what was said becomes less likely.")
+]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed gives the same answer again.")]
+MaxNewTokens = Annotated[int | None, typer.Option(metavar="N", help="The longest answer, in tokens.")]
+Stop = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="End the answer before this text; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
