@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from mmchat.errors import ConfigError, MmchatError, OptionError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Component = Literal["image_encoder", "image_projector", "audio_encoder", "audio_projector", "decoder"]
 
 
 class _Frozen(BaseModel):
@@ -69,6 +70,12 @@ class ImageEncoderConfig(_Frozen):
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 
+    @model_validator(mode="after")
+    def _says_its_size(self) -> ImageEncoderConfig:
+        if not {"image_size", "width"} <= self.vision.keys():
+            raise ValueError("vision needs image_size and width")
+        return self
+
     @property
     def image_size(self) -> int:
         """Side of the square that pictures are brought to, in pixels."""
@@ -111,6 +118,13 @@ class SpecialTokens(_Frozen):
         "<|system|>", "<|user|>", "<|assistant|>",
         "<|image_start|>", "<|image_end|>", "<|audio_start|>", "<|audio_end|>",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _all_differ(self) -> SpecialTokens:
+        twice = sorted({token for token in self.all if self.all.count(token) > 1})
+        if twice:
+            raise ValueError(f"each special token needs a name of its own; {', '.join(twice)} stands twice")
+        return self
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -192,8 +206,6 @@ class _GradientStage(_Stage):
     device: str = "auto"
     threads: int | None = Field(None, ge=1)
     """CPU threads; unset leaves torch's choice."""
-    workers: int = Field(0, ge=0)
-    """Processes that load data beside the training."""
 
     @model_validator(mode="after")
     def _has_budget(self) -> _GradientStage:
@@ -228,10 +240,12 @@ class ChatStage(_GradientStage):
     """Chat tuning over all modalities; with the encoders and decoder frozen it is projector alignment."""
 
     stage: Literal["chat"]
-    train: tuple[Literal["image_encoder", "image_projector", "audio_encoder", "audio_projector", "decoder"], ...]
-    """The components that learn; the others stay as they are."""
+    train: tuple[Component, ...] = Field(min_length=1)
+    """The components that learn, one or more; the others stay as they are."""
     files: tuple[str, ...] = ("dialogues.jsonl",)
     """Rows of these files of the dataset."""
+    repeat_audio: int = Field(1, ge=1)
+    """How often a row with a clip stands in an epoch: speech is slow to make and slow to learn."""
 
 
 StageConfig = Annotated[
@@ -264,7 +278,10 @@ def load_stage_config(path: Path, overrides: dict[str, str] | None = None) -> St
     """
     value = _read(path)
     for key, text in (overrides or {}).items():
-        _put(value, key, yaml.safe_load(text))
+        try:
+            _put(value, key, yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"cannot set {key}: {text!r} is malformed") from error
     config: StageConfig = _validated(TypeAdapter(StageConfig), value, path)
     return config
 

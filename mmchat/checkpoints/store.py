@@ -79,11 +79,11 @@ class Checkpoint:
             MessageError: the model was made without this sense.
             CheckpointError: as for `load`.
         """
-        model.add(modality)
-        for name in (f"{modality}_encoder", f"{modality}_projector"):
-            component = getattr(model, name)
+        components = model.fresh(modality)
+        for name, component in components.items():
             load_component(self.folder, name, component)
             component.to(device=model.decoder.device, dtype=model.decoder.dtype).eval()
+        model.attach(components)  # last, so that a damaged file never leaves fresh weights to answer from
 
     def parameters(self) -> dict[str, int]:
         """Number of weights of each component that the folder holds, from the file headers alone."""

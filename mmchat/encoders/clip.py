@@ -6,22 +6,31 @@ B pictures, S side in pixels, P patches of the feature grid, Dv width of a featu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import torch
-from open_clip.model import _build_vision_tower
+from open_clip.model import CLIPVisionCfg, _build_vision_tower
 from open_clip.modified_resnet import ModifiedResNet
 from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
+from mmchat.errors import ConfigError
 
-_RESNET_STRIDE = 32
+_RESNET_STAGES = 5
 
 
 def build_tower(config: ImageEncoderConfig) -> nn.Module:
-    """The tower as open_clip builds it, pooling head included, with fresh weights."""
+    """The tower as open_clip builds it, pooling head included, with fresh weights.
+
+    Raises:
+        ConfigError: open_clip knows no such setting.
+    """
+    unknown = config.vision.keys() - {field.name for field in fields(CLIPVisionCfg)}
+    if unknown:
+        raise ConfigError(f"image_encoder.vision: unknown key {', '.join(sorted(unknown))}")
     tower: nn.Module = _build_vision_tower(config.embed_dim, dict(config.vision))
     return tower
 
@@ -30,15 +39,23 @@ class ClipImageEncoder(nn.Module):
     """The patch features of one stage of a CLIP image tower, without its pooling head."""
 
     def __init__(self, config: ImageEncoderConfig, tower: nn.Module | None = None) -> None:
-        """Take over `tower`, or build one with fresh weights; its pooling head is removed."""
+        """Take over `tower`, or build one with fresh weights; its pooling head is removed.
+
+        Raises:
+            ConfigError: open_clip knows no such setting, or the tower has no such stage.
+        """
         super().__init__()
         self.config = config
         self.tower: Any = tower if tower is not None else build_tower(config)
         if isinstance(self.tower, ModifiedResNet):
-            self.width = config.vision["width"] * _RESNET_STRIDE
-            self.num_features = (config.image_size // _RESNET_STRIDE) ** 2
+            self._layer = _stage(config, _RESNET_STAGES)
+            # Stem and first stage have stride 4; each stage after them halves the side and doubles the width.
+            stride = 4 * 2 ** max(0, self._layer - 1)
+            self.width = config.vision["width"] * (stride if self._layer else 1)
+            self.num_features = (config.image_size // stride) ** 2
             self.tower.attnpool = nn.Identity()  # serves contrastive training alone
         else:
+            self._layer = _stage(config, config.vision["layers"])
             self.width = config.vision["width"]
             self.num_features = (config.image_size // config.vision["patch_size"]) ** 2
             self.tower.register_parameter("proj", None)
@@ -67,10 +84,14 @@ class ClipImageEncoder(nn.Module):
         features: Tensor = stages["image_intermediates"][0]  # B, Dv, √P, √P
         return features.flatten(2).transpose(1, 2)
 
-    @property
-    def _layer(self) -> int:
-        depth = 5 if isinstance(self.tower, ModifiedResNet) else self.config.vision["layers"]
-        return int(range(depth)[self.config.feature_layer])
+
+def _stage(config: ImageEncoderConfig, depth: int) -> int:
+    """The stage whose features are used, counted from 0."""
+    if not -depth <= config.feature_layer < depth:
+        raise ConfigError(
+            f"image_encoder.feature_layer: the tower has {depth} stages, there is no stage {config.feature_layer}"
+        )
+    return config.feature_layer % depth
 
 
 def fit(image: Image.Image, side: int) -> Image.Image:

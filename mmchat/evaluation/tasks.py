@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from mmchat.assistant import Assistant
-from mmchat.errors import DatasetError
+from mmchat.errors import DatasetError, MessageError
 from mmchat.evaluation.metrics import is_accepted
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
@@ -32,7 +32,7 @@ class Score:
     asked: int
     right: int
     asked_blind: int
-    """Questions that hold a picture or clip and were asked again with that of another row."""
+    """Questions that hold a picture or clip and were asked again with another one of the dataset in its place."""
     right_blind: int
 
     @property
@@ -42,7 +42,7 @@ class Score:
 
     @property
     def blind(self) -> float | None:
-        """Share of right answers when the media is exchanged; None for questions in text alone."""
+        """Share of right answers when the media is exchanged; None where there is nothing to exchange."""
         return self.right_blind / self.asked_blind if self.asked_blind else None
 
 
@@ -64,6 +64,14 @@ class Evaluation:
         return json.dumps({"model": self.model, "dataset": self.dataset, "scores": scores}, ensure_ascii=False)
 
 
+@dataclass(frozen=True)
+class _Question:
+    row: int
+    kind: str
+    messages: tuple[Message, ...]
+    accept: tuple[str, ...]
+
+
 def evaluate(
     assistant: Assistant,
     dataset: Path,
@@ -83,66 +91,105 @@ def evaluate(
         kinds: only these kinds of question; empty for all.
         limit: at most so many rows of each kind, the first of the file.
         show_wrong: how many wrong answers are kept.
-        progress: told how many rows are done, of how many.
+        progress: told after every row how many are done, of how many.
 
     Raises:
         DatasetError: the file is missing or malformed, or has no such rows.
         UserError: a picture or clip cannot be read.
     """
-    rows = _rows(dataset / file, kinds, limit)
-    pool = [part for row in rows for part in _media(row, dataset)]
+    questions = _questions(dataset / file, dataset, kinds, limit)
+    pool = _media(questions)
     counts: dict[str, list[int]] = {}
     wrong: list[dict[str, Any]] = []
-    for done, row in enumerate(rows):
-        progress(done, len(rows))
-        messages = [Message.from_dict(message, dataset) for message in row["messages"][:-1]]
-        answer = assistant.reply(messages).text
-        right = is_accepted(answer, row["accept"])
+    for done, question in enumerate(questions, 1):
+        answer = assistant.reply(question.messages).text
+        right = is_accepted(answer, question.accept)
         if not right and len(wrong) < show_wrong:
-            wrong.append({"row": row["row"], "kind": row["kind"], "answer": answer, "accept": row["accept"]})
-        count = counts.setdefault(row["kind"], [0, 0, 0, 0])
+            wrong.append({"row": question.row, "kind": question.kind, "answer": answer, "accept": [*question.accept]})
+        count = counts.setdefault(question.kind, [0, 0, 0, 0])
         count[0] += 1
         count[1] += right
-        if any(message.media for message in messages):
+        exchanged = _exchanged(question.messages, pool, Random(done))
+        if exchanged is not None:
             count[2] += 1
-            count[3] += is_accepted(assistant.reply(_exchanged(messages, pool, Random(done))).text, row["accept"])
+            count[3] += is_accepted(assistant.reply(exchanged).text, question.accept)
+        progress(done, len(questions))
     scores = tuple(Score(kind, *count) for kind, count in sorted(counts.items()))
     return Evaluation(assistant.name, str(dataset / file), scores, tuple(wrong))
 
 
-def _rows(path: Path, kinds: Sequence[str], limit: int | None) -> list[dict[str, Any]]:
+def _questions(path: Path, dataset: Path, kinds: Sequence[str], limit: int | None) -> list[_Question]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would also split inside JSON, at U+2028
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    kept: dict[str, list[dict[str, Any]]] = {}
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text") from error
+    kept: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for number, line in enumerate(lines, 1):
-        try:
-            row = {"row": number, **json.loads(line)}
-            known = kept.setdefault(row["kind"], [])
-            if (not kinds or row["kind"] in kinds) and (limit is None or len(known) < limit) and row["accept"]:
-                known.append(row)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f'{path} line {number} is no row with "messages", "kind" and "accept"') from error
-    rows = [row for known in kept.values() for row in known]
-    if not rows:
-        raise DatasetError(f"{path} has no rows" + (f" of kind {', '.join(kinds)}" if kinds else ""))
-    return rows
+        if line.strip():
+            row = _row(path, number, line)
+            alike = kept.setdefault(row["kind"], [])
+            if (not kinds or row["kind"] in kinds) and (limit is None or len(alike) < limit) and row["accept"]:
+                alike.append((number, row))
+    questions = [_question(path, dataset, *numbered) for alike in kept.values() for numbered in alike]
+    if not questions:
+        raise DatasetError(f"{path} has no questions" + (f" of kind {', '.join(kinds)}" if kinds else ""))
+    return questions
 
 
-def _media(row: dict[str, Any], dataset: Path) -> list[Media]:
-    return [part for message in row["messages"] for part in Message.from_dict(message, dataset).media]
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        well_formed = (
+            isinstance(row["kind"], str)
+            and isinstance(row["accept"], list)
+            and all(isinstance(phrase, str) for phrase in row["accept"])
+            and row["messages"][-1]["role"] == "assistant"
+        )
+    except (ValueError, LookupError, TypeError):
+        well_formed = False
+    if not well_formed:
+        raise DatasetError(
+            f'{path} line {number} is no row with a "kind", "messages" that end with the assistant\'s, '
+            'and a list "accept"'
+        )
+    return dict(row)
 
 
-def _exchanged(messages: list[Message], pool: list[Media], rng: Random) -> list[Message]:
-    """The conversation with each picture and clip exchanged for another of the pool."""
+def _question(path: Path, dataset: Path, number: int, row: dict[str, Any]) -> _Question:
+    try:
+        messages = tuple(Message.from_dict(message, dataset) for message in row["messages"][:-1])
+    except MessageError as error:
+        raise DatasetError(f"{path} line {number}: {error}") from error
+    if not messages:
+        raise DatasetError(f"{path} line {number} has an answer and no question")
+    return _Question(number, row["kind"], messages, tuple(row["accept"]))
+
+
+def _media(questions: Sequence[_Question]) -> dict[type[Media], list[Media]]:
+    """Every picture and every clip once."""
+    found: dict[type[Media], dict[str, Media]] = {ImagePart: {}, AudioPart: {}}
+    for question in questions:
+        for part in (part for message in question.messages for part in message.media):
+            found[type(part)][part.digest] = part
+    return {kind: list(parts.values()) for kind, parts in found.items()}
+
+
+def _exchanged(
+    messages: Sequence[Message], pool: dict[type[Media], list[Media]], rng: Random
+) -> tuple[Message, ...] | None:
+    """The conversation with each picture and clip exchanged for another of its kind.
+
+    None when it holds no media, or some that there is no other to exchange for.
+    """
+    media = [part for message in messages for part in message.media]
+    if not media or any(len(pool[type(part)]) < 2 for part in media):
+        return None
 
     def exchange(part: Part) -> Part:
-        others = [other for other in rng.sample(pool, min(len(pool), 32)) if _differs(other, part)]
-        return others[0] if others else part
+        if isinstance(part, TextPart):
+            return part
+        return rng.choice([other for other in pool[type(part)] if other.digest != part.digest])
 
-    return [Message(message.role, tuple(exchange(part) for part in message.content)) for message in messages]
-
-
-def _differs(other: Media, part: Part) -> bool:
-    return not isinstance(part, TextPart) and type(other) is type(part) and other.digest != part.digest
+    return tuple(Message(message.role, tuple(exchange(part) for part in message.content)) for message in messages)

@@ -39,6 +39,16 @@ class TextPart:
 
     text: str
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            MessageError: the text holds half a character, as bytes that are not UTF-8 become on a command line.
+        """
+        try:
+            self.text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise MessageError("the text is not valid Unicode: send it as UTF-8") from error
+
 
 Part: TypeAlias = TextPart | ImagePart | AudioPart
 PartLike: TypeAlias = Part | str | Path | Image.Image | tuple[np.ndarray, int]

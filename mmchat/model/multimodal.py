@@ -5,7 +5,7 @@ B rows, T positions of the longest row, n cross-modal tokens, D width of the dec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -30,11 +30,11 @@ Modality = Literal["image", "audio"]
 class Multimodal(nn.Module):
     """One assistant's weights.
 
-    The encoders are added one by one, so that a question in text alone waits for neither of them.
+    The encoders are attached one by one, so that a question in text alone waits for neither of them.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        """The decoder with fresh weights; `add` brings the encoders."""
+        """The decoder with fresh weights; `attach` brings the encoders."""
         super().__init__()
         self.config = config
         self.decoder = Decoder(config.decoder)
@@ -43,8 +43,8 @@ class Multimodal(nn.Module):
         self.audio_encoder: WhisperAudioEncoder | None = None
         self.audio_projector: Projector | None = None
 
-    def add(self, modality: Modality) -> None:
-        """Add the encoder and projector of a modality, with fresh weights.
+    def fresh(self, modality: Modality) -> dict[str, nn.Module]:
+        """Encoder and projector of a modality with fresh weights, by their names here; not yet part of the model.
 
         Raises:
             MessageError: the model was made without this sense.
@@ -55,15 +55,21 @@ class Multimodal(nn.Module):
                 raise MessageError(f"{config.name} cannot see pictures: ask it in text or choose another model")
             from mmchat.encoders.clip import ClipImageEncoder
 
-            self.image_encoder = ClipImageEncoder(config.image_encoder)
-            self.image_projector = Projector(config.image_projector, self.image_encoder.width, self.decoder.width)
-        else:
-            if config.audio_encoder is None or config.audio_projector is None:
-                raise MessageError(f"{config.name} cannot hear: ask it in text or choose another model")
-            from mmchat.encoders.whisper import WhisperAudioEncoder
+            seeing = ClipImageEncoder(config.image_encoder)
+            projector = Projector(config.image_projector, seeing.width, self.decoder.width)
+            return {"image_encoder": seeing, "image_projector": projector}
+        if config.audio_encoder is None or config.audio_projector is None:
+            raise MessageError(f"{config.name} cannot hear: ask it in text or choose another model")
+        from mmchat.encoders.whisper import WhisperAudioEncoder
 
-            self.audio_encoder = WhisperAudioEncoder(config.audio_encoder)
-            self.audio_projector = Projector(config.audio_projector, self.audio_encoder.width, self.decoder.width)
+        hearing = WhisperAudioEncoder(config.audio_encoder)
+        projector = Projector(config.audio_projector, hearing.width, self.decoder.width)
+        return {"audio_encoder": hearing, "audio_projector": projector}
+
+    def attach(self, components: Mapping[str, nn.Module]) -> None:
+        """Make the encoder and projector of a modality part of the model."""
+        for name, component in components.items():
+            setattr(self, name, component)
 
     def num_tokens(self, part: ImagePart | AudioPart) -> int:
         """How many cross-modal tokens a picture or clip becomes; known before an encoder runs."""

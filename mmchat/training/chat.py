@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmchat.checkpoints.store import COMPONENTS, load_component
 from mmchat.config import ChatStage, ModelConfig
-from mmchat.errors import CheckpointError, TrainingError
+from mmchat.errors import CheckpointError, ConfigError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.messages import Message, Part
 from mmchat.model.multimodal import Multimodal
@@ -37,13 +37,17 @@ class ChatTraining(GradientStage[Conversations]):
     def __init__(self, config: ChatStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        self._rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
+        rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
+        self._rows = [row for row in rows for _ in range(config.repeat_audio if _has_clip(row) else 1)]
         self._model = Multimodal(
             model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
         )
         for modality in ("image", "audio"):
             if getattr(model, f"{modality}_encoder") is not None:
-                self._model.add(modality)
+                self._model.attach(self._model.fresh(modality))
+        absent = [name for name in config.train if name not in self.components()]
+        if absent:
+            raise ConfigError(f"{config.name}: {config.model} has no {' and no '.join(absent)} to train")
         for name, component in self.components().items():
             self._start(name, component)
             component.requires_grad_(name in config.train)
@@ -100,6 +104,11 @@ class ChatTraining(GradientStage[Conversations]):
         sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=False)
         check_fits(sequence, self._model.decoder.context)
         return sequence
+
+
+def _has_clip(row: dict[str, Any]) -> bool:
+    contents = [message["content"] for message in row["messages"]]
+    return any(part["type"] == "audio" for content in contents if isinstance(content, list) for part in content)
 
 
 def _on_grid(part: Part) -> Part:

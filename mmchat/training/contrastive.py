@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from mmchat.config import ContrastiveStage, ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder, fit
-from mmchat.errors import ConfigError
+from mmchat.errors import ConfigError, DatasetError
+from mmchat.inputs.image import load_image
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.data import read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
@@ -41,6 +42,10 @@ class ContrastiveTraining(GradientStage[Pairs]):
         self._encoder = model.image_encoder
         self._tokenizer = tokenizer
         self._rows = read_rows(config.data / "captions.jsonl", "image", "text")
+        captions = len({row["text"] for row in self._rows})
+        if captions < 2:
+            raise DatasetError(f"{config.data}/captions.jsonl has one caption alone: there is nothing to tell it from")
+        self._batch_size = min(config.batch_size, captions)
         text = {"vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
         self._clip: Any = open_clip.CLIP(
             self._encoder.embed_dim, dict(self._encoder.vision), {**config.text, **text, "pool_type": "eos"}
@@ -53,16 +58,20 @@ class ContrastiveTraining(GradientStage[Pairs]):
         )
 
     def batch(self, step: int) -> Pairs:
-        """(B, 3, S, S) pixels in 0..1 and (B, L) caption ids; no caption stands in a batch twice."""
+        """(B, 3, S, S) pixels in 0..1 and (B, L) caption ids; no caption stands in a batch twice.
+
+        Raises:
+            ImageError: a picture cannot be read.
+        """
         rng = step_random(self._config.seed, step)
         chosen: dict[str, str] = {}
         for index in shuffled(len(self._rows), self._config.seed, step * self._config.batch_size):
             row = self._rows[index]
             chosen.setdefault(row["text"], row["image"])
-            if len(chosen) == min(self._config.batch_size, len(self._rows)):
+            if len(chosen) == self._batch_size:
                 break
         side = self._encoder.image_size
-        images = [augment(Image.open(self._config.data / name).convert("RGB"), side, rng) for name in chosen.values()]
+        images = [augment(load_image(self._config.data / name).image, side, rng) for name in chosen.values()]
         pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))  # B, S, S, 3
         return pixels.permute(0, 3, 1, 2).float() / 255, torch.stack([self._caption(text) for text in chosen])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -65,12 +67,11 @@ def _run_stage(config: StageConfig, console: Console) -> None:
 
 
 def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) -> None:
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     tokenizer = _tokenizer(config, model)
-    stage = _build(config, model, tokenizer, _device(config.device))
-    fit(stage, config, config.out.with_name(config.out.name + ".state.pt"), console)
+    with _threads(config.threads):
+        stage = _build(config, model, tokenizer, _device(config.device))
+        fit(stage, config, config.out.with_name(config.out.name + ".state.pt"), console)
     decoder = {**model.decoder, "vocab_size": tokenizer.vocab_size}
     save_checkpoint(config.out, model.model_copy(update={"decoder": decoder}), stage.components(), tokenizer)
 
@@ -98,5 +99,21 @@ def _tokenizer(config: GradientConfig, model: ModelConfig) -> ChatTokenizer:
     raise CheckpointError(f"{config.name}: no tokenizer in {', '.join(map(str, config.start))}: run its stage first")
 
 
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many CPU threads for one stage; the next makes its own choice."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(name: str) -> torch.device:
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a build of torch without CUDA
+        raise ConfigError(f"there is no device {name!r} here: use auto, cpu, cuda or cuda:N") from error

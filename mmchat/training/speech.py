@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,9 +56,8 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         rows = [row for row in read_rows(config.data / "transcripts.jsonl", "audio", "text") if spell(row["text"])]
         if len(rows) < config.batch_size:
             raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips with words, a batch needs more")
-        clips = ((load_audio(config.data / row["audio"]).waveform, spell(row["text"])) for row in rows)
-        stored = [((waveform * 32767).astype(np.int16), letters) for waveform, letters in clips]
-        self._clips = sorted(stored, key=lambda clip: len(clip[0]))
+        clips = [(self._samples(config.data / row["audio"]), spell(row["text"])) for row in rows]
+        self._clips = sorted(clips, key=lambda clip: len(clip[0]))
 
     def batch(self, step: int) -> SpeechBatch:
         """A batch of clips whose lengths are neighbours, padded at the end to the longest of them."""
@@ -81,6 +81,12 @@ class SpeechTraining(GradientStage[SpeechBatch]):
     def components(self) -> Mapping[str, nn.Module]:
         """The audio encoder."""
         return {"audio_encoder": self._encoder}
+
+    def _samples(self, path: Path) -> np.ndarray:
+        waveform = load_audio(path).waveform
+        if len(self._encoder.num_features(len(waveform))) > 1:
+            raise DatasetError(f"{path} is longer than the encoder hears at once: cut it and its transcript in two")
+        return (waveform * 32767).astype(np.int16)
 
 
 def spell(text: str) -> list[int]:

@@ -1,0 +1,1 @@
+"""Where others reach the assistant: the page in a browser."""
