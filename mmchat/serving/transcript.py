@@ -74,7 +74,7 @@ def to_bubbles(transcript: Transcript, problem: str | None = None) -> list[dict[
     """The chat as `gradio.Chatbot` takes it, with an error as the last bubble if there is one."""
     bubbles: list[dict[str, Any]] = []
     for exchange in transcript:
-        shown: list[dict[str, Any]] = [{"path": file, "alt_text": Path(file).name} for file in exchange.draft.files]
+        shown: list[dict[str, Any]] = [{"path": file} for file in exchange.draft.files]
         if exchange.draft.text.strip():
             shown.append(_text(as_typed(exchange.draft.text)))
         bubbles.append({"role": "user", "content": shown})

@@ -1,0 +1,419 @@
+"""The page, launched on a free port and reached as browsers and programs reach it, over a fake assistant."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from mmchat.assistant import AssistantInfo, MediaReceipt, Reply, ReplyStream, Timing, Usage
+from mmchat.errors import CheckpointError, ContextError, FusionError, UserError
+from mmchat.inputs.audio import AudioPart
+from mmchat.inputs.messages import Message
+from mmchat.serving import web
+from mmchat.serving.transcript import Draft, Exchange
+
+KNOWS = "I know cats."
+
+
+@dataclass
+class FakeAssistant:
+    """Answers with the number of messages and the last one; has the door of `Assistant` that the page uses."""
+
+    asked: list[list[Message]] = field(default_factory=list)
+    problem: Exception | None = None
+    """Raised in the middle of the answer."""
+    pause: threading.Event | None = None
+    """Held before the last word, until set."""
+    closed: int = 0
+
+    def stream(self, conversation: list[Message]) -> ReplyStream:
+        self.asked.append(conversation)
+        return ReplyStream(self._answer(conversation))
+
+    def _answer(self, conversation: list[Message]) -> Generator[str, None, Reply]:
+        last = conversation[-1]
+        try:
+            yield f"message {len(conversation)}:"
+            if self.problem is not None:
+                raise self.problem
+            while self.pause is not None and not self.pause.wait(0.01):
+                yield "."
+            yield f" {last.text}"
+        finally:
+            self.closed += 1
+        media = tuple(_receipt(part) for part in last.media)
+        text = f"message {len(conversation)}: {last.text}"
+        return Reply(text, media, Usage(10, 3), Timing(0.0, 0.2, 0.3), "stop", 1, "fake")
+
+    def describe(self) -> AssistantInfo:
+        return AssistantInfo(
+            "fake_1", Path(), KNOWS, {"decoder": 9_000_000, "image": 500_000}, 256, "cpu", "float32", 9, 6.7
+        )
+
+
+def _receipt(part: Any) -> MediaReceipt:
+    sound = isinstance(part, AudioPart)
+    return MediaReceipt("audio" if sound else "image", part.name, 9, part.seconds if sound else None)
+
+
+class Place:
+    """Where the page looks for its assistant: one page serves all tests, and each test has an assistant of its own."""
+
+    assistant: FakeAssistant
+    failure: Exception | None
+
+    def __call__(self) -> Any:
+        if self.failure is not None:
+            raise self.failure
+        return self.assistant
+
+
+@pytest.fixture(scope="module")
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def assistant(place: Place) -> FakeAssistant:
+    place.assistant, place.failure = FakeAssistant(), None
+    return place.assistant
+
+
+@pytest.fixture(scope="module")
+def address(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A page over `place`, which must not reach for other hosts from its building to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        # After so many events Gradio counts them, with what pandas has deprecated.
+        patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+        refused = watch_network(patch)
+        page, address = asyncio.run(start(place))
+        yield address
+        page.close(verbose=False)
+        assert refused == []
+
+
+async def start(place: Place) -> tuple[gr.Blocks, str]:
+    """Build and serve. Inside a running event loop Gradio makes none of its own, which it would leave unclosed."""
+    page = web.build_page(place)
+    return page, web.serve(page, "127.0.0.1", 0)
+
+
+def watch_network(patch: pytest.MonkeyPatch) -> list[str]:
+    """Refuses, and lists, whatever would leave this machine."""
+    refused: list[str] = []
+    here = (None, "", "localhost", "127.0.0.1", "::1", "0.0.0.0", "203.0.113.1")
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def check(host: Any) -> None:
+        if host not in here:
+            refused.append(str(host))
+            raise OSError(f"{host} is not this machine")
+
+    def guarded_look_up(host: Any, *rest: Any, **more: Any) -> Any:
+        check(host)
+        return look_up(host, *rest, **more)
+
+    def guarded_connect(self: socket.socket, target: Any) -> None:
+        check(target[0] if isinstance(target, tuple) else None)
+        connect(self, target)
+
+    patch.setattr(socket, "getaddrinfo", guarded_look_up)
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    return refused
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[Client]:
+    client = open_client(address)
+    yield client
+    client.close()
+
+
+def open_client(address: str) -> Client:
+    """A client that does not report itself to the hub, which it does whatever its own option says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        return Client(address, verbose=False)
+
+
+@pytest.fixture
+def tab(client: Client, assistant: FakeAssistant) -> Client:
+    """A tab that was just opened, over an assistant that was asked nothing yet."""
+    client.reset_session()
+    return client
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (8, 8), "orange").save(tmp_path / "cat.png")
+    return tmp_path / "cat.png"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "question.wav", np.sin(np.arange(32_000) / 20), 16_000)
+    return tmp_path / "question.wav"
+
+
+def message(text: str, *files: Path) -> dict[str, Any]:
+    return {"text": text, "files": [handle_file(str(file)) for file in files]}
+
+
+def said(chat: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The chat as roles and what stands in their bubbles: texts, and names of files."""
+    return [
+        (bubble["role"], [part.get("text") or Path(part["file"]).name for part in bubble["content"]]) for bubble in chat
+    ]
+
+
+def test_text_pictures_and_voice_go_in_one_message(
+    tab: Client, assistant: FakeAssistant, picture: Path, clip: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "dog.png"
+    Image.new("RGB", (8, 8), "brown").save(other)
+    chat, composer = tab.predict(message("which one?", picture, clip, other), api_name="/ask")
+    assert said(chat) == [
+        ("user", ["cat.png", "question.wav", "dog.png", "which one?"]),
+        (
+            "assistant",
+            [
+                "message 1: which one?",
+                "<small>cat.png → 9 tokens · question.wav 2.0 s → 9 tokens · dog.png → 9 tokens"
+                " · first token 0.2 s</small>",
+            ],
+        ),
+    ]
+    assert composer == {"submit_btn": True, "stop_btn": False, "__type__": "update"}
+    (question,) = assistant.asked[0]
+    assert [part.name for part in question.media] == ["cat.png", "question.wav", "dog.png"]
+    assert question.text == "which one?"
+
+
+def test_the_answer_streams(tab: Client, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "REDRAW_SECONDS", 0.0)
+    job = tab.submit(message("hello"), api_name="/ask")
+    job.result()
+    answers = [said(chat)[-1][1] for chat, _ in job.outputs()]
+    assert answers == [
+        ["…"],
+        ["message 1:"],
+        ["message 1: hello"],
+        ["message 1: hello", "<small>first token 0.2 s</small>"],
+    ]
+
+
+def test_the_next_message_brings_the_conversation_and_its_media(
+    tab: Client, assistant: FakeAssistant, picture: Path
+) -> None:
+    tab.predict(message("what is this?", picture), api_name="/ask")
+    tab.predict(message("where does it live?"), api_name="/ask")
+    assert [(turn.role, turn.text) for turn in assistant.asked[1]] == [
+        ("user", "what is this?"),
+        ("assistant", "message 1: what is this?"),
+        ("user", "where does it live?"),
+    ]
+    assert [part.name for part in assistant.asked[1][0].media] == ["cat.png"]
+
+
+def test_two_tabs_never_see_each_other(tab: Client, address: str, assistant: FakeAssistant) -> None:
+    other = open_client(address)
+    tab.predict(message("I am one"), api_name="/ask")
+    other.predict(message("I am two"), api_name="/ask")
+    chat, _ = tab.predict(message("who am I?"), api_name="/ask")
+    other.close()
+    assert [turn.text for turn in assistant.asked[1]] == ["I am two"]
+    assert [turn.text for turn in assistant.asked[2]] == ["I am one", "message 1: I am one", "who am I?"]
+    assert "I am two" not in json.dumps(chat)
+
+
+def test_clear_starts_anew(tab: Client, assistant: FakeAssistant) -> None:
+    tab.predict(message("hello"), api_name="/ask")
+    chat, _ = tab.predict(api_name="/clear")
+    assert chat == []
+    tab.predict(message("again"), api_name="/ask")
+    assert [turn.text for turn in assistant.asked[1]] == ["again"]
+
+
+def test_html_of_the_user_shows_as_text(tab: Client) -> None:
+    chat, _ = tab.predict(message("<script>alert(1)</script>"), api_name="/ask")
+    assert said(chat)[0] == ("user", ["&#60;script&#62;alert(1)&#60;/script&#62;"])
+
+
+@pytest.mark.parametrize("problem", [ContextError("it needs 300 tokens"), FusionError("9 places, 8 features")])
+def test_an_error_is_a_message_and_keeps_what_was_typed(
+    problem: Exception, tab: Client, assistant: FakeAssistant, picture: Path
+) -> None:
+    tab.predict(message("hello"), api_name="/ask")
+    assistant.problem = problem
+    chat, composer = tab.predict(message("what is this?", picture), api_name="/ask")
+    assert said(chat)[2:] == [("assistant", [f"⚠ {problem}"])]
+    assert composer["submit_btn"] is True
+    assert composer["value"]["text"] == "what is this?"
+    assert [Path(file).name for file in composer["value"]["files"]] == ["cat.png"]
+    assistant.problem = None
+    tab.predict(message("never mind"), api_name="/ask")
+    assert [turn.text for turn in assistant.asked[-1]] == ["hello", "message 1: hello", "never mind"]
+
+
+def test_a_file_that_is_no_picture_is_refused_by_its_name_alone(tab: Client, tmp_path: Path) -> None:
+    broken = tmp_path / "cat.png"
+    broken.write_text("no picture")
+    chat, composer = tab.predict(message("what is this?", broken), api_name="/ask")
+    ((role, (problem,)),) = said(chat)
+    assert role == "assistant"
+    assert problem.startswith("⚠ cat.png: not a picture")
+    assert composer["value"]["text"] == "what is this?"
+
+
+def test_an_empty_message_is_refused(tab: Client, assistant: FakeAssistant) -> None:
+    chat, _ = tab.predict(message(" "), api_name="/ask")
+    assert said(chat) == [("assistant", ["⚠ the user message is empty: give it text, a picture or a clip"])]
+    assert assistant.asked == []
+
+
+def test_a_failure_that_nobody_foresaw_is_logged_and_not_shown(
+    tab: Client, assistant: FakeAssistant, caplog: pytest.LogCaptureFixture
+) -> None:
+    assistant.problem = KeyError("/secret/path")
+    chat, composer = tab.predict(message("hello"), api_name="/ask")
+    assert said(chat) == [("assistant", ["⚠ something went wrong on our side; the server's log says what"])]
+    assert composer["value"]["text"] == "hello"
+    assert "/secret/path" in caplog.text
+
+
+def test_stopping_ends_the_work(tab: Client, assistant: FakeAssistant) -> None:
+    assistant.pause = threading.Event()
+    job = tab.submit(message("hello"), api_name="/ask")
+    wait_for(lambda: len(job.outputs()) > 1)
+    assert assistant.closed == 0
+    job.cancel()
+    wait_for(lambda: assistant.closed == 1)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def settled(*exchanges: Exchange) -> tuple[Any, Any]:
+    transcript, _, composer = web._settle(exchanges)
+    return transcript, composer.constructor_args.get("value")
+
+
+def test_a_stopped_answer_stays_as_far_as_it_came() -> None:
+    question = Message.user("hello")
+    transcript, typed = settled(Exchange(Draft("hello"), question, "message"))
+    assert transcript == (Exchange(Draft("hello"), question, "message", "stopped"),)
+    assert typed is None
+
+
+def test_a_message_stopped_before_the_first_word_goes_back_into_the_composer() -> None:
+    first = Exchange(Draft("hello"), Message.user("hello"), "hi", "first token 0.2 s")
+    transcript, typed = settled(first, Exchange(Draft("and?", ("/up/cat.png",)), Message.user("and?")))
+    assert transcript == (first,)
+    assert typed == {"text": "and?", "files": ["/up/cat.png"]}
+
+
+def test_stopping_what_has_ended_changes_nothing() -> None:
+    done = Exchange(Draft("hello"), Message.user("hello"), "hi", "first token 0.2 s")
+    assert settled(done) == ((done,), None)
+    assert settled() == ((), None)
+
+
+def test_the_page_says_what_the_model_is_and_knows(tab: Client) -> None:
+    about, chat = tab.predict(api_name="/about")
+    facts = "fake&#95;1 · 9.5 million parameters · context 256 tokens · a picture 9 · a second of voice 7"
+    assert about == f"## mmchat\n<small>{facts}</small>"
+    assert chat["placeholder"] == KNOWS
+
+
+def test_a_model_that_does_not_load_is_said_on_the_page(tab: Client, place: Place) -> None:
+    place.failure = CheckpointError("no model tiny: give a folder")
+    about, _ = tab.predict(api_name="/about")
+    assert about == "## mmchat\n⚠ no model tiny: give a folder"
+    chat, composer = tab.predict(message("hello"), api_name="/ask")
+    assert said(chat) == [("assistant", ["⚠ no model tiny: give a folder"])]
+    assert composer["value"]["text"] == "hello"
+
+
+def test_a_request_cannot_name_a_file_of_the_host(address: str, assistant: FakeAssistant, tmp_path: Path) -> None:
+    """Whoever posts to the page without a browser can write any path where an upload belongs."""
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (8, 8)).save(secret)
+    file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    call = httpx.post(f"{address}gradio_api/call/ask", json={"data": [{"text": "this?", "files": [file]}]})
+    outcome = httpx.get(f"{address}gradio_api/call/ask/{call.json()['event_id']}")
+    assert outcome.text.startswith("event: error")
+    assert assistant.asked == []
+    assert httpx.get(f"{address}gradio_api/file={secret}").status_code == 403
+
+
+def test_the_page_needs_nothing_from_other_hosts(address: str) -> None:
+    html = httpx.get(address).text
+    loaded = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(https?:)?//([^"/]+)', html)
+    assert [host for _, host in loaded if not address.endswith(f"{host}/")] == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "203.0.113.1"])
+def test_a_place_where_it_cannot_listen_is_the_users_mistake(host: str, address: str, place: Place) -> None:
+    """A taken port, and hosts that are not this machine; the reason is the system's own."""
+    port = httpx.URL(address).port
+    assert port is not None
+
+    async def again() -> None:
+        web.serve(web.build_page(place), host, port)
+
+    with pytest.raises(
+        UserError, match=rf"^cannot listen on {host} port {port}: [^;()]+; give another --host or --port$"
+    ):
+        asyncio.run(again())
+
+
+def test_launch_says_the_address_and_serves_until_interrupted(
+    assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded, statuses = [], []
+
+    def load(model: str | None, *, device: str) -> FakeAssistant:
+        loaded.append((model, device))
+        return assistant
+
+    def interrupt(_: float) -> None:
+        said = re.fullmatch(r"mmchat: the page is at (http://127\.0\.0\.1:\d+/) .*\n", capsys.readouterr().err)
+        assert said is not None
+        statuses.append((said[1], httpx.get(said[1]).status_code))
+        raise KeyboardInterrupt
+
+    async def launch() -> None:
+        web.launch("tiny", port=0, device="cpu")
+
+    monkeypatch.setattr(web.Assistant, "load", load)
+    monkeypatch.setattr(web, "time", SimpleNamespace(sleep=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(launch())
+    assert loaded == [("tiny", "cpu")]
+    ((url, status),) = statuses
+    assert status == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)

@@ -1,0 +1,48 @@
+"""The Hugging Face Space: its entry, and what it installs before the code is there."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mmchat.serving import web
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("environment", "model", "host"),
+    [
+        ({}, None, "127.0.0.1"),
+        ({"MMCHAT_MODEL": ""}, None, "127.0.0.1"),
+        ({"MMCHAT_MODEL": "owner/name", "GRADIO_SERVER_NAME": "0.0.0.0"}, "owner/name", "0.0.0.0"),
+    ],
+)
+def test_environment_picks_model_and_host(
+    environment: dict[str, str], model: str | None, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MMCHAT_MODEL", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    launched = []
+    monkeypatch.setattr(web, "launch", lambda model, host: launched.append((model, host)))
+    runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
+    assert launched == [(model, host)]
+
+
+def test_importing_the_entry_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "launch", lambda *_, **__: pytest.fail("launched on import"))
+    runpy.run_path(str(ROOT / "app.py"), run_name="app")
+
+
+def test_requirements_are_the_core_dependencies() -> None:
+    """A Space installs requirements.txt alone; a range that drifts from pyproject.toml would break only there."""
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.search(r"^dependencies = \[\n(.*?)^\]", pyproject, re.DOTALL | re.MULTILINE)
+    assert listed is not None
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == re.findall(r'"(.+?)"', listed[1])
