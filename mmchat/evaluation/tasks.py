@@ -2,7 +2,7 @@
 
 A row is `{"messages": […], "kind": "…", "accept": ["…", …]}`: its last message is the assistant's, the answer to all
 before it is generated greedily, and it is right when any accepted word or phrase stands in it. Earlier assistant turns
-are given as they are written.
+are given as they are written. Spoken questions are counted apart from typed ones of the same kind.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _questions(path: Path, dataset: Path, kinds: Sequence[str], limit: int | Non
     for number, line in enumerate(lines, 1):
         if line.strip():
             row = _row(path, number, line)
-            alike = kept.setdefault(row["kind"], [])
+            alike = kept.setdefault(_label(row), [])
             if (not kinds or row["kind"] in kinds) and (limit is None or len(alike) < limit) and row["accept"]:
                 alike.append((number, row))
     questions = [_question(path, dataset, *numbered) for alike in kept.values() for numbered in alike]
@@ -145,9 +145,10 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
             isinstance(row["kind"], str)
             and isinstance(row["accept"], list)
             and all(isinstance(phrase, str) for phrase in row["accept"])
+            and all({"role", "content"} <= message.keys() for message in row["messages"])
             and row["messages"][-1]["role"] == "assistant"
         )
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         well_formed = False
     if not well_formed:
         raise DatasetError(
@@ -164,7 +165,14 @@ def _question(path: Path, dataset: Path, number: int, row: dict[str, Any]) -> _Q
         raise DatasetError(f"{path} line {number}: {error}") from error
     if not messages:
         raise DatasetError(f"{path} line {number} has an answer and no question")
-    return _Question(number, row["kind"], messages, tuple(row["accept"]))
+    return _Question(number, _label(row), messages, tuple(row["accept"]))
+
+
+def _label(row: dict[str, Any]) -> str:
+    """The kind of a question; one that is spoken is counted apart from the same one typed."""
+    asked = next((message["content"] for message in reversed(row["messages"]) if message["role"] == "user"), "")
+    spoken = isinstance(asked, list) and any(isinstance(part, dict) and part.get("type") == "audio" for part in asked)
+    return f"{row['kind']}, spoken" if spoken else str(row["kind"])
 
 
 def _media(questions: Sequence[_Question]) -> dict[type[Media], list[Media]]:

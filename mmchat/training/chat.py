@@ -28,6 +28,9 @@ Conversations = tuple[list[MixedSequence], Tensor]
 
 _GRID = SAMPLE_RATE * 32 // 100  # clips end on a grid of 0.32 s: many of a batch run through the encoder at once
 
+_BATCHES_SORTED = 8
+_CHARACTERS = {"image": 24, "audio": 72}
+
 
 class ChatTraining(GradientStage[Conversations]):
     """The assistant learns to speak its own turns, given all that came before."""
@@ -56,12 +59,21 @@ class ChatTraining(GradientStage[Conversations]):
     def batch(self, step: int) -> Conversations:
         """Conversations, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
         rng = step_random(self._config.seed, step)
-        order = shuffled(len(self._rows), self._config.seed, step * self._config.batch_size)
-        sequences = [self._read(self._rows[next(order)]) for _ in range(self._config.batch_size)]
+        sequences = [self._read(row) for row in self._alike(step)]
         longest = max(len(sequence) for sequence in sequences)
         room = self._model.decoder.context - longest
         starts = torch.tensor([rng.choice((0, rng.randint(0, room))) for _ in sequences])
         return sequences, starts[:, None] + torch.arange(longest)
+
+    def _alike(self, step: int) -> list[dict[str, Any]]:
+        """The rows of a step: of a few batches drawn together, those of about one length, so that little is padded."""
+        size = self._config.batch_size
+        draw, part = divmod(step, _BATCHES_SORTED)
+        order = shuffled(len(self._rows), self._config.seed, draw * _BATCHES_SORTED * size)
+        rows = sorted((self._rows[next(order)] for _ in range(_BATCHES_SORTED * size)), key=_characters)
+        parts = list(range(_BATCHES_SORTED))
+        step_random(self._config.seed, draw).shuffle(parts)
+        return rows[parts[part] * size : (parts[part] + 1) * size]
 
     def loss(self, batch: Conversations) -> Loss:
         """Cross entropy of what the assistant says.
@@ -106,9 +118,19 @@ class ChatTraining(GradientStage[Conversations]):
         return sequence
 
 
+def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:
+    contents = (message["content"] for message in row["messages"])
+    lists = ([{"type": "text", "text": each}] if isinstance(each, str) else each for each in contents)
+    return [part for parts in lists for part in parts]
+
+
+def _characters(row: dict[str, Any]) -> int:
+    """About how long a row is, in characters of text; a picture or clip counts as text of about as many tokens."""
+    return sum(len(part["text"]) if part["type"] == "text" else _CHARACTERS[part["type"]] for part in _parts(row))
+
+
 def _has_clip(row: dict[str, Any]) -> bool:
-    contents = [message["content"] for message in row["messages"]]
-    return any(part["type"] == "audio" for content in contents if isinstance(content, list) for part in content)
+    return any(part["type"] == "audio" for part in _parts(row))
 
 
 def _on_grid(part: Part) -> Part:

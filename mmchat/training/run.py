@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -55,7 +56,7 @@ def run(config_path: Path, overrides: dict[str, str] | None = None, console: Con
 
 def _run_stage(config: StageConfig, console: Console) -> None:
     if (config.out / _DONE).is_file():
-        console.print(f"{config.name}: done before, in {config.out}")
+        _say(console, f"{config.name}: done before, in {config.out}")
         return
     model = load_model_config(config.model)
     if isinstance(config, TokenizerStage):
@@ -63,7 +64,11 @@ def _run_stage(config: StageConfig, console: Console) -> None:
     else:
         _run_gradient(config, model, console)
     (config.out / _DONE).touch()
-    console.print(f"{config.name}: written to {config.out}")
+    _say(console, f"{config.name}: written to {config.out}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) -> None:
@@ -78,21 +83,22 @@ def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) 
 
 def _build(
     config: GradientConfig, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device
-) -> GradientStage[object]:
-    stage: GradientStage[object]
+) -> GradientStage[Any]:
     match config:
         case LanguageStage():
-            stage = LanguageTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+            return LanguageTraining(config, model, tokenizer, device)
         case ContrastiveStage():
-            stage = ContrastiveTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+            return ContrastiveTraining(config, model, tokenizer, device)
         case SpeechStage():
-            stage = SpeechTraining(config, model, tokenizer, device)  # type: ignore[assignment]
+            return SpeechTraining(config, model, tokenizer, device)
         case ChatStage():
-            stage = ChatTraining(config, model, tokenizer, device)  # type: ignore[assignment]
-    return stage
+            return ChatTraining(config, model, tokenizer, device)
 
 
 def _tokenizer(config: GradientConfig, model: ModelConfig) -> ChatTokenizer:
+    for folder in config.start:
+        if not folder.is_dir():
+            raise CheckpointError(f"{config.name}: {folder} is not there: run the stage that writes it first")
     for folder in config.start:
         if (folder / "tokenizer.json").is_file():
             return ChatTokenizer.load(folder, model.tokens)

@@ -1,0 +1,1 @@
+"""Evaluation, of an assistant that says what it is told."""

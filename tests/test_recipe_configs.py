@@ -1,0 +1,72 @@
+"""The recipes under configs/: they load, each stage starts from what an earlier one writes, their figures are true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mmchat.checkpoints.store import COMPONENTS
+from mmchat.config import ChatStage, StageConfig, TokenizerStage, load_model_config, load_stage_config
+from mmchat.world.concepts import load_things
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted(path for path in (ROOT / "configs").iterdir() if path.is_dir())
+MODELS = sorted((ROOT / "configs").rglob("model*.yaml"))
+STAGES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path not in MODELS)
+TRAINED_BY = {
+    "tokenizer": (),
+    "language": ("decoder",),
+    "contrastive": ("image_encoder",),
+    "speech": ("audio_encoder",),
+}
+
+
+def stages_of(recipe: Path) -> list[StageConfig]:
+    return [load_stage_config(path) for path in sorted(recipe.glob("[0-9]*.yaml"))]
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_model_loads(path: Path) -> None:
+    assert load_model_config(path).name
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_stage_loads(path: Path) -> None:
+    config = load_stage_config(path)
+    load_model_config(ROOT / config.model)
+    assert not isinstance(config, TokenizerStage) or (ROOT / config.chat_template).is_file()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_stage_starts_from_what_an_earlier_one_writes(recipe: Path) -> None:
+    written: list[Path] = []
+    for config in stages_of(recipe):
+        assert set(config.start) <= set(written), config.name
+        assert config.out not in written, config.name
+        assert bool(config.start) != isinstance(config, TokenizerStage), config.name
+        written.append(config.out)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_nothing_of_a_finished_model_is_random(recipe: Path) -> None:
+    stages = stages_of(recipe)
+    trained: set[str] = set()
+    for stage in stages:
+        trained.update(stage.train if isinstance(stage, ChatStage) else TRAINED_BY[stage.stage])
+    model = load_model_config(ROOT / stages[-1].model)
+    assert {name for name in COMPONENTS if getattr(model, name) is not None} <= trained
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_one_recipe_makes_one_model_from_one_dataset(recipe: Path) -> None:
+    stages = stages_of(recipe)
+    assert len({(stage.model, stage.data) for stage in stages}) == 1
+    assert len({stage.name for stage in stages}) == len(stages)
+    assert load_model_config(ROOT / stages[0].model) in map(load_model_config, MODELS)
+
+
+def test_the_bundled_model_says_how_much_it_knows() -> None:
+    knows = load_model_config(ROOT / "configs/tiny/model.yaml").knows
+    assert [int(number) for number in re.findall(r"\d+", knows)] == [len(load_things())]

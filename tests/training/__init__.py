@@ -1,0 +1,1 @@
+"""Training, on a dataset that is made here."""

@@ -1,0 +1,251 @@
+"""Chat tuning: what is learnt, what stays as it is, and where each component comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from safetensors.torch import load_file
+
+from mmchat.checkpoints.store import COMPONENTS, save_checkpoint
+from mmchat.config import ModelConfig
+from mmchat.errors import CheckpointError, ConfigError, ContextError, DatasetError, ImageError, TrainingError
+from mmchat.inputs.audio import AudioPart
+from mmchat.model.multimodal import Multimodal
+from mmchat.model.sequence import IGNORED
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.chat import ChatTraining
+from mmchat.training.loop import fit
+from training.conftest import Configure, dialogue, weights_of, write_rows
+
+CPU = torch.device("cpu")
+PICTURE = {"type": "image", "image": "images/red-0.png"}
+Start = Callable[..., Path]
+Build = Callable[..., ChatTraining]
+
+
+@pytest.fixture
+def start(toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path) -> Start:
+    """A checkpoint folder with some components, their weights drawn from a seed."""
+
+    def write(name: str, seed: int, *components: str) -> Path:
+        torch.manual_seed(seed)
+        model = Multimodal(with_vocabulary(toy_model, tokenizer))
+        for modality in ("image", "audio"):
+            model.attach(model.fresh(modality))
+        parts = {component: getattr(model, component) for component in components}
+        save_checkpoint(tmp_path / name, toy_model, parts, tokenizer, dtype=torch.float32)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def build(configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer) -> Build:
+    """A stage, by default one that trains everything from fresh weights."""
+
+    def make(**given: Any) -> ChatTraining:
+        torch.manual_seed(0)
+        model = given.pop("toy", toy_model)
+        return ChatTraining(configure("chat", **{"train": COMPONENTS, **given}), model, tokenizer, CPU)
+
+    return make
+
+
+def with_vocabulary(model: ModelConfig, tokenizer: ChatTokenizer) -> ModelConfig:
+    return model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
+
+
+def is_from(folder: Path, name: str, component: torch.nn.Module) -> bool:
+    """Whether a component holds the weights of a folder."""
+    path = folder / f"{name}.safetensors"
+    ours = weights_of(component)
+    return path.is_file() and all(torch.equal(tensor, ours[key]) for key, tensor in load_file(path).items())
+
+
+# ------------------------------------------------------------------------------------------------------------ batches
+
+
+def test_labels_are_what_the_assistant_says(build: Build, tokenizer: ChatTokenizer, dataset: Path) -> None:
+    sequences, positions = build(batch_size=12).batch(0)
+    assert len(sequences) == len(positions) == 12
+    for sequence in sequences:
+        said = [label for label in sequence.labels if label != IGNORED]
+        assert said[-1] == tokenizer.end_id
+        assert tokenizer.decode(said).split(" ")[0] in ("This", "You", "Yes,")
+    kinds = sorted(tuple(type(span.media).__name__ for span in sequence.spans) for sequence in sequences)
+    assert kinds == [()] * 3 + [("AudioPart",)] * 3 + [("ImagePart",)] * 6
+
+
+def test_positions_begin_at_zero_or_anywhere_that_the_row_fits(build: Build) -> None:
+    stage = build()
+    starts = []
+    for step in range(20):
+        sequences, positions = stage.batch(step)
+        longest = max(len(sequence) for sequence in sequences)
+        assert torch.equal(positions - positions[:, :1], torch.arange(longest).expand(len(sequences), -1))
+        assert 0 <= int(positions.min()) <= int(positions.max()) < 32
+        starts += positions[:, 0].tolist()
+    assert 0.3 < starts.count(0) / len(starts) < 0.8
+    assert len(set(starts)) > 5
+
+
+def test_a_step_has_the_same_batch_again(build: Build) -> None:
+    stage = build()
+    first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
+    assert [sequence.ids for sequence in first[0]] == [sequence.ids for sequence in again[0]]
+    assert torch.equal(first[1], again[1])
+    assert [sequence.ids for sequence in first[0]] != [sequence.ids for sequence in other[0]]
+
+
+def test_every_row_once_an_epoch(build: Build) -> None:
+    stage = build(batch_size=6)
+    epoch = [sequence.ids for step in (0, 1) for sequence in stage.batch(step)[0]]
+    assert len(epoch) == len(stage._rows) == 12
+    assert sum(len(sequence.spans) for step in (0, 1) for sequence in stage.batch(step)[0]) == 9
+
+
+def test_clips_end_on_a_grid(build: Build) -> None:
+    """Clips of one length run through the encoder at once; the tones of 0.64 s end on the grid of 0.32 s."""
+    clips = [span.media for sequence in build(batch_size=12).batch(0)[0] for span in sequence.spans]
+    assert {len(clip.waveform) for clip in clips if isinstance(clip, AudioPart)} == {10_240}
+
+
+def test_rows_with_clips_are_repeated(build: Build) -> None:
+    assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
+
+
+def test_the_loss_is_that_of_the_labels_alone(build: Build) -> None:
+    """Against each conversation by itself: padding and the rows beside it change nothing."""
+    stage = build(batch_size=12)
+    stage.module.eval()
+    sequences, positions = stage.batch(0)
+    with torch.no_grad():
+        ours = stage.loss((sequences, positions))
+        losses = []
+        for sequence, row in zip(sequences, positions, strict=True):
+            logits = stage.module([sequence], row[None, : len(sequence)])[0, :-1]
+            losses.append(F.cross_entropy(logits, torch.tensor(sequence.labels)[1:], reduction="none"))
+    said = torch.cat([loss[torch.tensor(s.labels)[1:] != IGNORED] for loss, s in zip(losses, sequences, strict=True)])
+    assert ours.items == len(said)
+    torch.testing.assert_close(ours.value, said.mean())
+
+
+def test_a_batch_without_labels_is_refused(build: Build, tmp_path: Path) -> None:
+    """Its loss would be 0 / 0, and the mean over nothing would spread NaN into the weights."""
+    write_rows(tmp_path / "dialogues.jsonl", [{"messages": [{"role": "user", "content": "hello"}]}])
+    stage = build(data=tmp_path, name="mute")
+    with pytest.raises(TrainingError, match="mute: a batch without labels: its conversations have no assistant turn"):
+        stage.loss(stage.batch(0))
+
+
+def test_files_are_read_one_after_another(build: Build, dataset: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "one.jsonl", [dialogue("a", "hello", "hello!")])
+    write_rows(tmp_path / "two.jsonl", [dialogue("b", "bye", "bye!"), dialogue("b", "thanks", "no worries")])
+    assert len(build(data=tmp_path, files=("one.jsonl", "two.jsonl"))._rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "complaint"),
+    [
+        ([{**PICTURE, "image": "images/gone.png"}], ImageError, r"gone\.png: no such file"),
+        ("is red a colour? " * 10, ContextError, r"the conversation needs \d+ tokens .* the model reads 31"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(
+    build: Build, tmp_path: Path, content: Any, error: type[Exception], complaint: str
+) -> None:
+    write_rows(tmp_path / "dialogues.jsonl", [dialogue("name", content, "This is red.")])
+    stage = build(data=tmp_path)
+    with pytest.raises(error, match=complaint):
+        stage.batch(0)
+
+
+def test_rows_without_messages_are_named(build: Build, tmp_path: Path) -> None:
+    write_rows(tmp_path / "dialogues.jsonl", [dialogue("a", "hello", "hello!"), {"text": "hello"}])
+    with pytest.raises(DatasetError, match=r"dialogues\.jsonl line 2 has no messages"):
+        build(data=tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------------------- freezing
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [("image_projector", "audio_projector"), ("decoder",), ("image_encoder", "audio_projector"), COMPONENTS],
+    ids=lambda trained: "+".join(trained) if len(trained) < 5 else "all",
+)
+def test_frozen_components_stay_bit_for_bit_and_trained_ones_move(
+    build: Build, configure: Configure, start: Start, tmp_path: Path, screen: Console, trained: tuple[str, ...]
+) -> None:
+    """Buffers count: the batch norms of a frozen image tower must not move their running statistics."""
+    folder = start("start", 7, *COMPONENTS)
+    stage = build(start=(folder,), train=trained, batch_size=12)
+    before = {name: weights_of(component) for name, component in stage.components().items()}
+    fit(stage, configure("chat", max_steps=2), tmp_path / "state.pt", screen)
+    after = {name: weights_of(component) for name, component in stage.components().items()}
+    for name in COMPONENTS:
+        same = {key: torch.equal(tensor, after[name][key]) for key, tensor in before[name].items()}
+        if name in trained:
+            assert not any(same[key] for key, _ in stage.components()[name].named_parameters()), name
+        else:
+            assert all(same.values()), name
+
+
+# ------------------------------------------------------------------------------------------------------ start folders
+
+
+def test_each_component_comes_from_the_first_folder_that_has_it(build: Build, start: Start) -> None:
+    first = start("first", 1, "decoder", "image_encoder")
+    second = start("second", 2, "decoder", "image_encoder", "audio_encoder", "audio_projector")
+    third = start("third", 3, *COMPONENTS)
+    parts = build(start=(first, second, third)).components()
+    origin = {
+        "decoder": first,
+        "image_encoder": first,
+        "image_projector": third,
+        "audio_encoder": second,
+        "audio_projector": second,
+    }
+    found = {name: [each for each in (first, second, third) if is_from(each, name, parts[name])] for name in parts}
+    assert found == {name: [folder] for name, folder in origin.items()}
+
+
+def test_what_is_trained_may_begin_fresh(build: Build, start: Start) -> None:
+    folder = start("some", 1, "decoder", "image_encoder", "audio_encoder")
+    parts = build(start=(folder,), train=("image_projector", "audio_projector")).components()
+    assert set(parts) == set(COMPONENTS)
+
+
+@pytest.mark.parametrize("missing", COMPONENTS)
+def test_what_is_neither_trained_nor_given_is_an_error(build: Build, start: Start, missing: str) -> None:
+    one = start("one", 1, *(name for name in COMPONENTS if name not in (missing, "decoder")))
+    two = start("two", 1, *(name for name in COMPONENTS if name != missing))
+    train = tuple(name for name in COMPONENTS if name != missing)[:1]
+    with pytest.raises(CheckpointError) as caught:
+        build(start=(one, two), train=train)
+    assert str(caught.value) == f"chat: {missing} is not trained here and stands in none of: {one}, {two}"
+
+
+def test_weights_of_another_shape_are_named(build: Build, start: Start, toy_model: ModelConfig) -> None:
+    folder = start("start", 1, "decoder")
+    wider = toy_model.model_copy(update={"decoder": {**toy_model.decoder, "n_embd": 128}})
+    with pytest.raises(CheckpointError, match=r"decoder\.safetensors: .* has the shape .*, the model needs .*128"):
+        build(start=(folder,), toy=wider)
+
+
+def test_training_what_the_model_lacks_is_an_error(build: Build, toy_model: ModelConfig) -> None:
+    blind = toy_model.model_copy(update={"image_encoder": None, "image_projector": None})
+    assert set(build(toy=blind, train=("decoder", "audio_encoder", "audio_projector")).components()) == {
+        "decoder",
+        "audio_encoder",
+        "audio_projector",
+    }
+    complaint = r"chat: .*model\.yaml has no image_encoder and no image_projector to train"
+    with pytest.raises(ConfigError, match=complaint):
+        build(toy=blind, train=COMPONENTS)

@@ -1,0 +1,327 @@
+"""The loop on a stage of one small network: budget, schedule, exact resume, and what it does about NaN."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from mmchat.config import OptimizerConfig, SpeechStage
+from mmchat.errors import CheckpointError, TrainingError
+from mmchat.training import loop
+from mmchat.training.loop import GradientStage, Loss, fit
+from training.conftest import Configure, weights_of
+
+
+class KilledError(Exception):
+    """Stands for a process that is killed."""
+
+
+class Toy(GradientStage[Tensor]):
+    """Learns to add up its input; batch norm and dropout hold state and chance that a resume must bring back."""
+
+    unit = "rows"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        layers = [nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1)]
+        self.module = nn.Sequential(*layers)
+        self.steps: list[int] = []
+        self.before: Callable[[int], None] = lambda step: None
+        self.spoil: Callable[[int, Tensor], Tensor] = lambda step, loss: loss
+
+    def batch(self, step: int) -> Tensor:
+        self.before(step)
+        self.steps.append(step)
+        return torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+
+    def loss(self, batch: Tensor) -> Loss:
+        value = (self.module(batch) - batch.sum(1, keepdim=True)).pow(2).mean()
+        return Loss(self.spoil(self.steps[-1], value), len(batch))
+
+    def components(self) -> Mapping[str, nn.Module]:
+        return {}
+
+
+Budget = Callable[..., SpeechStage]
+
+
+@pytest.fixture
+def budget(configure: Configure) -> Budget:
+    """A stage's configuration; unless told, it saves after every step."""
+
+    def build(**given: Any) -> SpeechStage:
+        config = configure("speech", **{"max_steps": None, "save_minutes": 1e-9, "name": "toy", **given})
+        assert isinstance(config, SpeechStage)
+        return config
+
+    return build
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "runs" / "toy.state.pt"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A clock that stands still unless `now` is set; it starts anywhere, as a monotonic clock does."""
+    clock = SimpleNamespace(now=5000.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def kill_at(step: int) -> Callable[[int], None]:
+    def before(now: int) -> None:
+        if now == step:
+            raise KilledError
+
+    return before
+
+
+def curve(state: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in state.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_rate_rises_then_falls_along_a_cosine() -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup=0.2, final=0.1)
+    shares = [0.0, 0.1, 0.2, 0.6, 1.0]
+    expected = [1e-3 / 0.201, 0.101 / 0.201, 1.0, 0.55, 0.1]
+    assert [loop._schedule(config, share) for share in shares] == pytest.approx(expected)
+
+
+def test_without_warm_up_the_rate_begins_at_its_highest() -> None:
+    assert loop._schedule(OptimizerConfig(learning_rate=1.0, warmup=0.0), 0.0) == 1.0
+
+
+def test_the_rate_that_is_used_is_that_of_the_schedule(
+    budget: Budget, state: Path, screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def note(self: torch.optim.AdamW, *given: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        assert {group["lr"] for group in self.param_groups} == {rates[-1]}
+        return step(self, *given)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", note)
+    optimizer = OptimizerConfig(learning_rate=0.01, warmup=0.5, final=0.0)
+    fit(Toy(), budget(max_steps=4, optimizer=optimizer), state, screen)
+    assert rates == pytest.approx([0.01 * 0.001 / 0.501, 0.01 * 0.251 / 0.501, 0.01, 0.005])
+
+
+def test_matrices_decay_and_nothing_else_does(budget: Budget) -> None:
+    module = Toy().module
+    decayed, free = loop._optimizer(module, budget(max_steps=1).optimizer).param_groups
+    assert {weight.ndim for weight in decayed["params"]} == {2}
+    assert {weight.ndim for weight in free["params"]} == {1}
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
+    assert len(decayed["params"]) + len(free["params"]) == len(list(module.parameters()))
+
+
+def test_a_budget_of_steps(budget: Budget, state: Path, screen: Console) -> None:
+    stage = Toy()
+    fit(stage, budget(max_steps=5), state, screen)
+    assert stage.steps == [0, 1, 2, 3, 4]
+    assert not stage.module.training
+
+
+def test_a_budget_of_minutes(budget: Budget, state: Path, screen: Console, clock: SimpleNamespace) -> None:
+    """A step takes 20 s, so the fourth begins at 60 s, when a minute is used."""
+    stage = Toy()
+    stage.before = lambda step: setattr(clock, "now", clock.now + 20.0)
+    fit(stage, budget(max_minutes=1.0), state, screen)
+    assert stage.steps == [0, 1, 2]
+    assert [row["seconds"] for row in curve(state)] == [20.0, 40.0, 60.0]
+
+
+@pytest.mark.parametrize(("steps", "minutes", "taken"), [(2, 1.0, 2), (9, 1.0, 3)])
+def test_the_budget_that_ends_first_counts(
+    budget: Budget, state: Path, screen: Console, clock: SimpleNamespace, steps: int, minutes: float, taken: int
+) -> None:
+    stage = Toy()
+    stage.before = lambda step: setattr(clock, "now", clock.now + 20.0)
+    fit(stage, budget(max_steps=steps, max_minutes=minutes), state, screen)
+    assert len(stage.steps) == taken
+
+
+def test_time_between_runs_is_not_counted(budget: Budget, state: Path, screen: Console, clock: SimpleNamespace) -> None:
+    first, second = Toy(), Toy()
+
+    def tick_until_killed(step: int) -> None:
+        kill_at(2)(step)
+        clock.now += 20.0
+
+    first.before = tick_until_killed
+    with pytest.raises(KilledError):
+        fit(first, budget(max_minutes=1.0), state, screen)
+    clock.now = 77.0  # another process, hours later
+    second.before = lambda step: setattr(clock, "now", clock.now + 20.0)
+    fit(second, budget(max_minutes=1.0), state, screen)
+    assert (first.steps, second.steps) == ([0, 1], [2])
+    assert [row["seconds"] for row in curve(state)] == [20.0, 40.0, 60.0]
+
+
+def test_a_clock_that_stands_still_is_no_division_by_zero(
+    budget: Budget, state: Path, screen: Console, clock: SimpleNamespace
+) -> None:
+    """The monotonic clock of some systems ticks in 16 ms: a step of a toy begins and ends in one tick."""
+    fit(Toy(), budget(max_steps=1), state, screen)
+    assert curve(state)[0]["rows_per_s"] > 0
+
+
+def test_six_steps_are_three_a_kill_and_three(budget: Budget, tmp_path: Path, screen: Console) -> None:
+    config = budget(max_steps=6)
+    whole = Toy()
+    fit(whole, config, tmp_path / "whole.pt", screen)
+    first = Toy()
+    first.before = kill_at(3)
+    with pytest.raises(KilledError):
+        fit(first, config, tmp_path / "parts.pt", screen)
+    second = Toy()
+    torch.rand(5)  # a new process may have drawn other random numbers
+    fit(second, config, tmp_path / "parts.pt", screen)
+    assert (first.steps, second.steps) == ([0, 1, 2], [3, 4, 5])
+    ours, theirs = weights_of(second.module), weights_of(whole.module)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    losses = [[row["loss"] for row in curve(tmp_path / name)] for name in ("parts.pt", "whole.pt")]
+    assert losses[0] == losses[1]
+
+
+def test_steps_after_the_last_save_are_taken_again_and_stand_once_in_the_curve(
+    budget: Budget, state: Path, screen: Console, clock: SimpleNamespace
+) -> None:
+    """It saves every 45 s and takes 20 s a step: killed in the fifth step, it goes on after the third."""
+    config = budget(max_steps=6, save_minutes=0.75)
+    first = Toy()
+
+    def tick_until_killed(step: int) -> None:
+        kill_at(4)(step)
+        clock.now += 20.0
+
+    first.before = tick_until_killed
+    with pytest.raises(KilledError):
+        fit(first, config, state, screen)
+    assert [row["step"] for row in curve(state)] == [1, 2, 3, 4]
+    second = Toy()
+    fit(second, config, state, screen)
+    assert second.steps == [3, 4, 5]
+    assert [row["step"] for row in curve(state)] == [1, 2, 3, 4, 5, 6]
+    whole = Toy()
+    fit(whole, config, state.with_name("whole.pt"), screen)
+    ours, theirs = weights_of(second.module), weights_of(whole.module)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_that_never_saved_leaves_no_curve_behind(budget: Budget, state: Path, screen: Console) -> None:
+    first, second = Toy(), Toy()
+    first.before = kill_at(2)
+    with pytest.raises(KilledError):
+        fit(first, budget(max_steps=3, save_minutes=60), state, screen)
+    assert not state.exists()
+    fit(second, budget(max_steps=3, save_minutes=60), state, screen)
+    assert [row["step"] for row in curve(state)] == [1, 2, 3]
+
+
+def test_a_finished_run_takes_no_more_steps(budget: Budget, state: Path, screen: Console) -> None:
+    first, second = Toy(), Toy()
+    fit(first, budget(max_steps=3), state, screen)
+    fit(second, budget(max_steps=3), state, screen)
+    assert second.steps == []
+    ours, theirs = weights_of(second.module), weights_of(first.module)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_larger_budget_goes_on(budget: Budget, state: Path, screen: Console) -> None:
+    fit(Toy(), budget(max_steps=2), state, screen)
+    stage = Toy()
+    fit(stage, budget(max_steps=5), state, screen)
+    assert stage.steps == [2, 3, 4]
+
+
+def test_the_curve_has_a_row_a_step(budget: Budget, state: Path, screen: Console) -> None:
+    fit(Toy(), budget(max_steps=40, optimizer=OptimizerConfig(learning_rate=0.05)), state, screen)
+    rows = curve(state)
+    assert [row["step"] for row in rows] == list(range(1, 41))
+    assert all(set(row) == {"step", "seconds", "loss", "rows_per_s"} for row in rows)
+    assert sum(row["loss"] for row in rows[-5:]) < 0.5 * sum(row["loss"] for row in rows[:5])
+
+
+def spoil_loss(value: float) -> Callable[[Tensor], Tensor]:
+    return lambda loss: loss * value
+
+
+def spoil_gradient(loss: Tensor) -> Tensor:
+    """Finite itself, with an infinite slope."""
+    return loss + (loss * 0).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (spoil_loss(float("nan")), "toy: the loss of step 3 is nan; lower the learning rate"),
+        (spoil_loss(float("inf")), "toy: the loss of step 3 is inf; lower the learning rate"),
+        (spoil_gradient, "toy: the gradient of step 3 is nan; lower the learning rate"),
+    ],
+    ids=["nan", "inf", "gradient"],
+)
+def test_what_is_no_number_ends_the_run_and_keeps_the_last_state(
+    budget: Budget, state: Path, screen: Console, spoil: Callable[[Tensor], Tensor], complaint: str
+) -> None:
+    stage = Toy()
+    stage.spoil = lambda step, loss: spoil(loss) if step == 3 else loss
+    with pytest.raises(TrainingError) as caught:
+        fit(stage, budget(max_steps=6), state, screen)
+    assert str(caught.value) == complaint
+    kept = torch.load(state, weights_only=True)
+    assert kept["step"] == 3
+    assert all(tensor.isfinite().all() for tensor in kept["module"].values())
+    assert [row["step"] for row in curve(state)] == [1, 2, 3]
+    after = Toy()
+    fit(after, budget(max_steps=6), state, screen)
+    assert after.steps == [3, 4, 5]
+
+
+def test_a_save_that_is_cut_short_leaves_the_last_one(
+    budget: Budget, state: Path, screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def half_a_save(value: dict[str, Any], path: Path) -> None:
+        if value["step"] == 2:
+            path.write_bytes(b"half")
+            raise KilledError
+        save(value, path)
+
+    monkeypatch.setattr(torch, "save", half_a_save)
+    with pytest.raises(KilledError):
+        fit(Toy(), budget(max_steps=4), state, screen)
+    assert torch.load(state, weights_only=True)["step"] == 1
+
+
+def test_the_state_of_another_model_is_one_line(budget: Budget, state: Path, screen: Console) -> None:
+    fit(Toy(), budget(max_steps=1), state, screen)
+    stage = Toy()
+    stage.module = nn.Linear(4, 1)
+    with pytest.raises(CheckpointError) as caught:
+        fit(stage, budget(max_steps=2), state, screen)
+    assert str(caught.value) == f"{state} is the state of another model: remove it to begin anew"
+
+
+def test_what_is_frozen_keeps_its_running_statistics(budget: Budget, state: Path, screen: Console) -> None:
+    """A batch norm in training mode moves its mean and variance even where no weight has a gradient."""
+    stage = Toy()
+    frozen = stage.module[1]
+    frozen.requires_grad_(False)
+    before = weights_of(frozen)
+    fit(stage, budget(max_steps=3), state, screen)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights_of(frozen).items())
+    assert {"running_mean", "running_var", "num_batches_tracked"} < set(before)

@@ -1,0 +1,169 @@
+"""Speech-to-text pre-training: spelling, batches of clips of nearly one length, masking, and the CTC loss."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mmchat.config import ModelConfig
+from mmchat.errors import AudioError, ConfigError, DatasetError
+from mmchat.inputs.audio import SAMPLE_RATE
+from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.speech import ALPHABET, SpeechBatch, SpeechTraining, mask, spell
+from training.conftest import Configure, tone, weights_of, write_rows
+
+CPU = torch.device("cpu")
+
+
+def spelt(letters: list[int]) -> str:
+    return "".join(ALPHABET[letter - 1] for letter in letters)
+
+
+@pytest.fixture
+def stage(configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer) -> SpeechTraining:
+    torch.manual_seed(0)
+    return SpeechTraining(configure("speech"), toy_model, tokenizer, CPU)
+
+
+@pytest.fixture
+def lengths(tmp_path: Path) -> Path:
+    """A dataset of clips of 0.2 s to 1 s, one of which says nothing that can be spelt."""
+    rows = []
+    for tenths in (10, 2, 6, 4, 8):
+        soundfile.write(tmp_path / f"{tenths}.wav", tone(440, tenths / 10), SAMPLE_RATE)
+        rows.append({"audio": f"{tenths}.wav", "text": "a" * tenths})
+    write_rows(tmp_path / "transcripts.jsonl", [*rows, {"audio": "gone.wav", "text": "1, 2, 3!"}])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("What is this?", "what is this"),
+        ("it's a  CAT - really", "it's a cat really"),
+        ("...no", "no"),
+        ("42 cats", "cats"),
+        ("¿?", ""),
+        ("", ""),
+    ],
+)
+def test_spelling_keeps_letters_spaces_and_apostrophes(text: str, kept: str) -> None:
+    assert spelt(spell(text)) == kept
+    assert 0 not in spell(text)  # the blank of CTC
+
+
+def test_a_batch_holds_clips_and_their_letters(stage: SpeechTraining) -> None:
+    batch = stage.batch(0)
+    assert batch.mels.shape == (3, 80, 64)  # 0.64 s
+    assert spelt(batch.targets.tolist()) == "".join(f"say {colour}" for colour in ("red", "green", "blue"))
+    assert batch.lengths.tolist() == [7, 9, 8]
+
+
+def test_a_batch_holds_neighbours_in_length(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, lengths: Path
+) -> None:
+    """Sorted by length they are 2, 4, 6, 8 and 10 tenths; two in a row make a batch as long as the longer of them."""
+    stage = SpeechTraining(configure("speech", data=lengths, batch_size=2), toy_model, tokenizer, CPU)
+    batches = [stage.batch(step) for step in range(30)]
+    seen = {(tuple(batch.lengths.tolist()), batch.mels.shape[-1]) for batch in batches}
+    assert seen == {((low, low + 2), (low + 2) * 10) for low in (2, 4, 6, 8)}
+
+
+def test_a_step_has_the_same_batch_again(stage: SpeechTraining) -> None:
+    first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
+    assert torch.equal(first.mels, again.mels)
+    assert torch.equal(first.targets, again.targets)
+    assert not torch.equal(first.mels, other.mels)
+
+
+def test_masking_blanks_a_few_bands_and_frames_and_nothing_else() -> None:
+    mel = torch.rand(80, 64, generator=torch.Generator().manual_seed(0))
+    before = mel.clone()
+    shares = []
+    for seed in range(20):
+        masked = mask(mel, random.Random(seed))
+        blank = masked == mel.min()
+        whole = blank.all(1)[:, None] | blank.all(0)[None]  # whole bands or whole frames
+        assert torch.equal(masked[~whole], mel[~whole])
+        shares.append(float(whole.float().mean()))
+    assert max(shares) < 2 / 8 + 2 / 16
+    assert sum(shares) / len(shares) > 0.05
+    assert torch.equal(mel, before)
+
+
+def test_a_clip_of_a_few_frames_can_be_masked() -> None:
+    assert mask(torch.rand(80, 2), random.Random(0)).shape == (80, 2)
+
+
+def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) -> None:
+    """CTC by its definition: the probability of a text is that of all paths that read it once repeats and blanks go."""
+    batch = SpeechBatch(stage.batch(0).mels[:1, :, :8], torch.tensor([3, 4]), torch.tensor([2]))
+    with torch.no_grad():
+        ours = stage.loss(batch)
+        scores = stage.module["head"](stage.module["encoder"](batch.mels))[0].softmax(-1)  # T, A
+    total = 0.0
+    for path in itertools.product((0, 3, 4), repeat=len(scores)):
+        read = [letter for letter, _ in itertools.groupby(path) if letter != 0]
+        if read == [3, 4]:
+            total += float(np.prod([scores[time, letter] for time, letter in enumerate(path)]))
+    assert len(scores) == 4
+    assert float(ours.value) == pytest.approx(-np.log(total) / 2, rel=1e-4)  # a letter
+    assert ours.items == 1
+
+
+def test_it_learns(stage: SpeechTraining) -> None:
+    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=3e-3)
+    losses = []
+    for step in range(12):
+        loss = stage.loss(stage.batch(step)).value
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_it_hands_on_the_encoder_without_its_spelling_head(stage: SpeechTraining) -> None:
+    handed = stage.components()
+    assert list(handed) == ["audio_encoder"]
+    trained = weights_of(stage.module["encoder"])
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in weights_of(handed["audio_encoder"]).items())
+
+
+def test_a_model_without_ears_is_refused(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer
+) -> None:
+    deaf = toy_model.model_copy(update={"audio_encoder": None, "audio_projector": None})
+    with pytest.raises(ConfigError, match=r"speech: .*model\.yaml has no audio_encoder to train"):
+        SpeechTraining(configure("speech"), deaf, tokenizer, CPU)
+
+
+def test_fewer_clips_than_a_batch_are_refused(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, lengths: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r"transcripts\.jsonl has 5 clips with words, a batch needs more"):
+        SpeechTraining(configure("speech", data=lengths, batch_size=6), toy_model, tokenizer, CPU)
+
+
+def test_a_clip_that_would_be_cut_is_refused(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    """The encoder hears 30 s at once: the rest would be lost while its letters were still asked for."""
+    soundfile.write(tmp_path / "long.flac", tone(440, 30.1), SAMPLE_RATE)
+    write_rows(tmp_path / "transcripts.jsonl", [{"audio": "long.flac", "text": "on and on"}])
+    with pytest.raises(DatasetError, match=r"long\.flac is longer than the encoder hears at once"):
+        SpeechTraining(configure("speech", data=tmp_path, batch_size=1), toy_model, tokenizer, CPU)
+
+
+def test_a_missing_clip_is_named(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "transcripts.jsonl", [{"audio": "gone.wav", "text": "hello"}])
+    with pytest.raises(AudioError, match=r"gone\.wav: no such file"):
+        SpeechTraining(configure("speech", data=tmp_path, batch_size=1), toy_model, tokenizer, CPU)
