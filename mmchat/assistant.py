@@ -24,19 +24,17 @@ from torch import Tensor
 from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions
-from mmchat.errors import OptionError
+from mmchat.errors import CheckpointError, OptionError
 from mmchat.generation.engine import Engine, FinishReason, Prefill
 from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
-from mmchat.inputs.messages import Message, PartLike, TextPart, as_messages
+from mmchat.inputs.messages import ConversationLike, Message, TextPart, as_messages
 from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.sequence import MixedSequence, build_sequence, check_fits
 
 _REMEMBERED_MEDIA = 64
 _MOVED = 1e-3
-
-Conversation = PartLike | Sequence[PartLike] | Sequence[Message] | Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -158,6 +156,11 @@ class Assistant:
         self._checkpoint = checkpoint
         self._tokenizer = checkpoint.tokenizer()
         self._model: Multimodal = checkpoint.load(device, dtype)
+        if self._tokenizer.vocab_size > self._model.decoder.vocab_size:
+            raise CheckpointError(
+                f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
+                f"the decoder embeds {self._model.decoder.vocab_size}"
+            )
         self._engine = Engine(self._model.decoder, frozenset({self._tokenizer.end_id}))
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
@@ -179,7 +182,7 @@ class Assistant:
         half = place.type == "cuda" and torch.cuda.is_bf16_supported()
         return cls(Checkpoint(find_model(model)), place, torch.bfloat16 if half else torch.float32)
 
-    def reply(self, conversation: Conversation, *, system: str | None = None, **options: Any) -> Reply:
+    def reply(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> Reply:
         """The answer to a conversation.
 
         Args:
@@ -192,7 +195,9 @@ class Assistant:
         """
         return self.replies(conversation, 1, system=system, **options)[0]
 
-    def replies(self, conversation: Conversation, n: int, *, system: str | None = None, **options: Any) -> list[Reply]:
+    def replies(
+        self, conversation: ConversationLike, n: int, *, system: str | None = None, **options: Any
+    ) -> list[Reply]:
         """n answers to one conversation, with the seeds seed, seed + 1, …; the conversation is read once.
 
         Raises:
@@ -204,7 +209,7 @@ class Assistant:
         question = self._read(conversation, system)
         return [_finish(self._answer(question, chosen, _seed(chosen) + index)) for index in range(n)]
 
-    def stream(self, conversation: Conversation, *, system: str | None = None, **options: Any) -> ReplyStream:
+    def stream(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> ReplyStream:
         """The answer in pieces. Reading the conversation is done, and its errors raised, before this returns.
 
         Raises:
@@ -257,7 +262,7 @@ class Assistant:
         options = GenerationOptions.create(**given)
         return options if options.seed is not None else options.model_copy(update={"seed": secrets.randbelow(2**31)})
 
-    def _read(self, conversation: Conversation, system: str | None = None) -> _Question:
+    def _read(self, conversation: ConversationLike, system: str | None = None) -> _Question:
         asked = time.perf_counter()
         messages = as_messages(conversation)
         if system is not None:
@@ -296,7 +301,7 @@ class Assistant:
                 yield pieces[-1]
         now = time.perf_counter()
         return Reply(
-            text="".join(pieces).strip(),
+            text="".join(pieces),
             media=question.receipts,
             usage=Usage(len(question.sequence), count),
             timing=Timing(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import shorten
 
 from mmchat.errors import CheckpointError
 
@@ -43,15 +44,19 @@ def _bundled() -> Path:
 
 def _download(model: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         return Path(snapshot_download(model, allow_patterns=_PATTERNS))
+    except HFValidationError as error:
+        raise CheckpointError(f"the hub has no such names as {model}: {error}") from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(
             f"the hub has no model {model}, or it is private or gated: check the name and log in"
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except LocalEntryNotFoundError as error:
         raise CheckpointError(
             f"cannot download {model}: the hub cannot be reached and there is no local copy"
         ) from error
+    except Exception as error:  # of the network library below, which is another from release to release
+        raise CheckpointError(f"cannot download {model}: {shorten(str(error), 150, placeholder=' …')}") from error

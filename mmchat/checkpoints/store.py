@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from mmchat.config import ModelConfig, load_model_config
 from mmchat.errors import CheckpointError
 from mmchat.model.multimodal import Modality, Multimodal
-from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.tokenizer import TEMPLATE_FILE, TOKENIZER_FILE, ChatTokenizer
 
 CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
@@ -103,19 +104,18 @@ class Checkpoint:
             The number of files compared.
 
         Raises:
-            CheckpointError: a file is missing or altered, or no hashes are recorded.
+            CheckpointError: a file is missing or altered, or its hash is not recorded.
         """
-        path = self.folder / HASHES_FILE
-        if not path.is_file():
-            raise CheckpointError(f"{self.folder} has no {HASHES_FILE}")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for line in lines:
-            expected, _, name = line.partition("  ")
+        recorded = _read_hashes(self.folder)
+        for name in (CONFIG_FILE, TOKENIZER_FILE, TEMPLATE_FILE, *(f"{name}.safetensors" for name in COMPONENTS)):
+            if name not in recorded and (self.folder / name).is_file():
+                raise CheckpointError(f"{self.folder / HASHES_FILE} has no hash of {name}")
+        for name, expected in recorded.items():
             if not (self.folder / name).is_file():
                 raise CheckpointError(f"{self.folder} lacks {name}")
             if _sha256(self.folder / name) != expected:
                 raise CheckpointError(f"{self.folder / name} is not the file that was saved: its hash differs")
-        return len(lines)
+        return len(recorded)
 
 
 def save_checkpoint(
@@ -206,6 +206,18 @@ def _stored(component: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
         key: (tensor.detach().to("cpu", dtype) if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
         for key, tensor in _unique(component)
     }
+
+
+def _read_hashes(folder: Path) -> dict[str, str]:
+    """The recorded sha256 of each file, by its name."""
+    path = folder / HASHES_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no {HASHES_FILE}")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [re.fullmatch(r"([0-9a-f]{64})  ([\w.-]+)", line) for line in lines]
+    if not all(found):
+        raise CheckpointError(f"{path} is malformed")
+    return {match[2]: match[1] for match in found if match}
 
 
 def _sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from whisper.audio import HOP_LENGTH, N_SAMPLES, log_mel_spectrogram
+from whisper.audio import HOP_LENGTH, log_mel_spectrogram
 from whisper.model import AudioEncoder
 
 from mmchat.config import AudioEncoderConfig
@@ -28,23 +28,24 @@ class WhisperAudioEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.width = config.n_audio_state
+        self._window = config.n_audio_ctx * _SAMPLES_PER_FEATURE
         self.encoder = AudioEncoder(
             config.n_mels, config.n_audio_ctx, config.n_audio_state, config.n_audio_head, config.n_audio_layer
         )
 
     def num_features(self, samples: int) -> list[int]:
-        """How many features each 30 s chunk of a clip of so many 16 kHz samples has."""
-        return [_padded(length) // _SAMPLES_PER_FEATURE for length in _chunk_lengths(samples)]
+        """How many features each chunk of a clip of so many 16 kHz samples has; a full chunk has `n_audio_ctx`."""
+        return [_padded(length) // _SAMPLES_PER_FEATURE for length in self._chunk_lengths(samples)]
 
     def preprocess(self, waveform: np.ndarray) -> list[Tensor]:
-        """A (samples,) waveform at 16 kHz to one (M, F) log-mel spectrogram a 30 s chunk, F even."""
-        chunks = torch.split(torch.from_numpy(waveform), _chunk_lengths(len(waveform)))
+        """A (samples,) waveform at 16 kHz to one (M, F) log-mel spectrogram a chunk, F even."""
+        chunks = torch.split(torch.from_numpy(waveform), self._chunk_lengths(len(waveform)))
         return [self._mel(chunk) for chunk in chunks]
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, M, F) spectrograms of one length to (B, T, Da) features, T = F / 2.
 
-        Equal to `whisper.model.AudioEncoder.forward` where F is 3000.
+        Equal to `whisper.model.AudioEncoder.forward` where T is `n_audio_ctx`.
         """
         x = F.gelu(self.encoder.conv1(mel))
         x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)  # B, T, Da
@@ -58,11 +59,10 @@ class WhisperAudioEncoder(nn.Module):
         weight = self.encoder.conv1.weight
         return log_mel_spectrogram(padded, self.config.n_mels).to(weight)  # type: ignore[no-any-return]
 
-
-def _chunk_lengths(samples: int) -> list[int]:
-    """Lengths of the 30 s chunks of a clip, in samples."""
-    full, rest = divmod(samples, N_SAMPLES)
-    return [N_SAMPLES] * full + ([rest] if rest else [])
+    def _chunk_lengths(self, samples: int) -> list[int]:
+        """Lengths in samples of the chunks of a clip: as many positions as the weights have, 30 s as a rule."""
+        full, rest = divmod(samples, self._window)
+        return [self._window] * full + ([rest] if rest else [])
 
 
 def _padded(samples: int) -> int:

@@ -52,6 +52,7 @@ class TextPart:
 
 Part: TypeAlias = TextPart | ImagePart | AudioPart
 PartLike: TypeAlias = Part | str | Path | Image.Image | tuple[np.ndarray, int]
+ConversationLike: TypeAlias = "PartLike | Message | dict[str, Any] | Sequence[PartLike | Message | dict[str, Any]]"
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,7 @@ def as_part(value: PartLike) -> Part:
     )
 
 
-def as_messages(
-    value: PartLike | Message | dict[str, Any] | Sequence[PartLike] | Sequence[Message] | Sequence[dict[str, Any]],
-) -> list[Message]:
+def as_messages(value: ConversationLike) -> list[Message]:
     """A conversation from what a program has at hand.
 
     One part or a sequence of parts makes one user turn; a `Message` or a dict, or a sequence of them, is the

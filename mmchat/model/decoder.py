@@ -5,9 +5,11 @@ B rows, T positions, D width of the decoder, V size of the vocabulary
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
@@ -24,15 +26,20 @@ class Decoder(nn.Module):
             config: a transformers configuration as a dict, with its `model_type`.
 
         Raises:
-            ConfigError: transformers knows no such model type or does not accept a value.
+            ConfigError: transformers knows no such model type or setting, or does not accept a value.
         """
         super().__init__()
         values = dict(config)
+        model_type = values.pop("model_type")
         try:
-            self.config = AutoConfig.for_model(values.pop("model_type"), **values)
+            defaults = AutoConfig.for_model(model_type)
+            unknown = [key for key in values if not hasattr(defaults, key)]  # transformers would keep and ignore them
+            if unknown:
+                raise ConfigError(f"decoder: unknown key {', '.join(unknown)} of {model_type}")
+            self.config = AutoConfig.for_model(model_type, **values)
             self.lm = AutoModelForCausalLM.from_config(self.config, attn_implementation="sdpa")
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"decoder: {' '.join(str(error).split())}") from error
+        except (ValueError, TypeError, LookupError, StrictDataclassError) as error:
+            raise ConfigError(f"decoder: {shorten(str(error), 200, placeholder=' …')}") from error
         self.width = int(self.config.hidden_size)
         self.context = int(self.config.max_position_embeddings)
         self.vocab_size = int(self.config.vocab_size)

@@ -49,7 +49,7 @@ class ChatTokenizer:
         """Join the parts of a checkpoint.
 
         Raises:
-            CheckpointError: a special token is not in the vocabulary, or the template is malformed.
+            CheckpointError: a special token is not in the vocabulary or could be typed, or the template is malformed.
         """
         missing = [token for token in tokens.all if tokenizer.token_to_id(token) is None]
         if missing:
@@ -59,6 +59,9 @@ class ChatTokenizer:
         self._markup = tokenizer
         self._plain = Tokenizer.from_str(tokenizer.to_str())
         self._plain.encode_special_tokens = True
+        typed = [token for token in tokens.all if tokenizer.token_to_id(token) in self.encode(token)]
+        if typed:
+            raise CheckpointError(f'the tokenizer lets people type {", ".join(typed)}: mark it as "special"')
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         try:
             self._template = environment.from_string(template)
@@ -76,15 +79,11 @@ class ChatTokenizer:
         Raises:
             CheckpointError: a file is missing or malformed.
         """
-        try:
-            template = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
-            text = (folder / TOKENIZER_FILE).read_text(encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(f"cannot read {error.filename}: {error.strerror}") from error
+        template, text = _read(folder / TEMPLATE_FILE), _read(folder / TOKENIZER_FILE)
         try:
             tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # tokenizers raises bare Exception
-            raise CheckpointError(f"{folder / TOKENIZER_FILE} is malformed: {error}") from error
+            raise CheckpointError(f"{folder / TOKENIZER_FILE} is malformed: {' '.join(str(error).split())}") from error
         return cls(tokenizer, template, tokens)
 
     def save(self, folder: Path) -> None:
@@ -131,11 +130,11 @@ class ChatTokenizer:
         ]
         try:
             text = self._template.render(messages=values, add_generation_prompt=answer_next)
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:  # it is a program, and may go wrong
             raise CheckpointError(f"the chat template refuses this conversation: {error}") from error
         pieces = re.split(f"({nonce}:[0-9]+;)", text)
         if [piece for piece in pieces if piece in marks] != list(marks):
-            raise CheckpointError("the chat template loses or reorders a text part of the conversation")
+            raise CheckpointError("the chat template loses, repeats or reorders a text part of the conversation")
         return [self._run(piece, marks) for piece in pieces if piece]
 
     def _masked(
@@ -157,3 +156,12 @@ class ChatTokenizer:
             text, turn = marks[piece]
             return Typed(tuple(self.encode(text)), turn)
         return Markup(tuple(self._markup.encode(piece, add_special_tokens=False).ids))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is malformed: {error}") from error

@@ -1,0 +1,159 @@
+"""Patch features beside open_clip's own on the same weights, and the pixels that the tower is given."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from open_clip.model import CLIP
+from PIL import Image
+from torch import Tensor, nn
+
+from mmchat.config import ImageEncoderConfig
+from mmchat.encoders.clip import ClipImageEncoder, fit
+from mmchat.errors import ConfigError
+
+RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64, "head_width": 32}
+TRANSFORMER = {"layers": 3, "width": 32, "image_size": 64, "head_width": 16, "patch_size": 16}
+TEXT = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 2, "layers": 1}
+EMBED_DIM = 32
+BOTH = pytest.mark.parametrize("vision", [RESNET, TRANSFORMER], ids=["resnet", "transformer"])
+
+
+def config(vision: dict[str, object], layer: int = -1) -> ImageEncoderConfig:
+    return ImageEncoderConfig(vision=vision, embed_dim=EMBED_DIM, feature_layer=layer)
+
+
+def randomise(module: nn.Module) -> None:
+    """Fresh weights hide things: a ModifiedResNet starts with blocks that add nothing."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            fresh = torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(1 + 0.1 * fresh.abs() if name.endswith("running_var") else 0.2 * fresh)
+
+
+def encoder_and_reference(vision: dict[str, object], layer: int = -1) -> tuple[ClipImageEncoder, Any]:
+    """Our encoder and open_clip's tower out of a whole CLIP model, with the same weights."""
+    theirs = CLIP(embed_dim=EMBED_DIM, vision_cfg=dict(vision), text_cfg=dict(TEXT)).visual.eval()
+    randomise(theirs)
+    ours = ClipImageEncoder(config(vision, layer)).eval()
+    found = ours.tower.load_state_dict(theirs.state_dict(), strict=False)
+    assert not found.missing_keys
+    assert {key.split(".")[0] for key in found.unexpected_keys} <= {"attnpool", "proj"}
+    return ours, theirs
+
+
+def pixels(count: int = 2) -> Tensor:
+    return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+# Features
+
+
+@BOTH
+@pytest.mark.parametrize("layer", [-1, -2, 0])
+@torch.no_grad()
+def test_features_equal_those_of_open_clip(vision: dict[str, object], layer: int) -> None:
+    """Of the last stage, and of any other that the configuration asks for."""
+    ours, theirs = encoder_and_reference(vision, layer)
+    grid = theirs.forward_intermediates(pixels())["image_intermediates"][layer]  # B, Dv, √P, √P
+    features = ours(pixels())
+    torch.testing.assert_close(features, grid.flatten(2).transpose(1, 2))
+    assert features.shape == (2, ours.num_features, ours.width)
+    assert features.std() > 0.01
+
+
+@BOTH
+@torch.no_grad()
+def test_a_picture_has_the_same_features_in_a_batch(vision: dict[str, object]) -> None:
+    ours, _ = encoder_and_reference(vision)
+    together = ours(pixels(3))
+    for index in range(3):
+        torch.testing.assert_close(together[index], ours(pixels(3)[index : index + 1])[0])
+
+
+@torch.no_grad()
+def test_features_come_row_by_row_from_the_top_left() -> None:
+    """The stem sees a few pixels around each of its 16 × 16 places: a spot moves those around it alone."""
+    ours, _ = encoder_and_reference(RESNET, layer=0)
+    plain, spotted = torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    row, column = 3, 9
+    spotted[0, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = 1
+    moved = (ours(spotted) != ours(plain)).any(-1)[0].nonzero().flatten().tolist()
+    assert row * 16 + column in moved
+    assert {(index // 16 - row, index % 16 - column) for index in moved} <= set(product(range(-2, 3), repeat=2))
+
+
+@BOTH
+def test_only_weights_that_make_features_are_kept(vision: dict[str, object]) -> None:
+    """The pooling head and the constants of the preprocessing are no weights of a checkpoint."""
+    names = {name.split(".")[1] for name in ClipImageEncoder(config(vision)).state_dict()}
+    assert names.isdisjoint({"attnpool", "proj"})
+    assert all(name.startswith("tower.") for name in ClipImageEncoder(config(vision)).state_dict())
+
+
+def test_an_unknown_key_of_the_tower_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ClipImageEncoder(config({**RESNET, "depth": 3}))
+    assert str(caught.value) == "image_encoder.vision: unknown key depth"
+
+
+@pytest.mark.parametrize(("vision", "layer", "stages"), [(RESNET, 5, 5), (TRANSFORMER, -4, 3)])
+def test_a_stage_that_the_tower_does_not_have(vision: dict[str, object], layer: int, stages: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ClipImageEncoder(config(vision, layer))
+    expected = f"image_encoder.feature_layer: the tower has {stages} stages, there is no stage {layer}"
+    assert str(caught.value) == expected
+
+
+# Preprocessing
+
+
+def test_pixels_are_normalised_with_the_values_of_the_weights() -> None:
+    encoder = ClipImageEncoder(ImageEncoderConfig(vision=RESNET, embed_dim=32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 1)))
+    ours = encoder.preprocess([Image.new("RGB", (100, 100), (255, 102, 0))])
+    assert ours.shape == (1, 3, 64, 64)
+    torch.testing.assert_close(ours[0, :, 5, 7], torch.tensor([1.0, 0.0, -0.3]))
+
+
+def test_pixels_have_the_type_of_the_tower() -> None:
+    encoder = ClipImageEncoder(config(RESNET)).to(torch.bfloat16)
+    assert encoder.preprocess([Image.new("RGB", (9, 9))]).dtype == torch.bfloat16
+
+
+def test_pictures_of_any_size_make_one_batch() -> None:
+    sizes = [(64, 64), (1, 1), (1, 900), (3000, 20), (65, 64), (640, 480)]
+    assert ClipImageEncoder(config(RESNET)).preprocess([Image.new("RGB", size) for size in sizes]).shape[0] == len(
+        sizes
+    )
+
+
+def test_a_picture_of_the_right_size_is_not_touched() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    assert fit(image, 64) is image
+
+
+@pytest.mark.parametrize("size", [(200, 50), (50, 200), (20, 5)], ids=["wide", "tall", "small"])
+def test_the_whole_picture_is_used_and_nothing_cropped(size: tuple[int, int]) -> None:
+    """A CLIP of the usual recipe crops the middle; a thing at the end of a wide picture would not be there."""
+    pixels = np.full((size[1], size[0], 3), 200, np.uint8)
+    pixels[: size[1] // 4, : size[0] // 4] = (255, 0, 0)
+    pixels[-(size[1] // 4) :, -(size[0] // 4) :] = (0, 0, 255)
+    square = np.asarray(fit(Image.fromarray(pixels), 64)).astype(int)
+    assert square.shape == (64, 64, 3)
+    top_left, bottom_right = square[:32, :32], square[32:, 32:]
+    assert (top_left[..., 0] - top_left[..., 2]).max() > 200
+    assert (bottom_right[..., 2] - bottom_right[..., 0]).max() > 200
+
+
+def test_the_rest_has_the_colour_of_the_border() -> None:
+    """Black bars would be a thing in the picture."""
+    image = Image.new("RGB", (60, 30), (10, 200, 30))
+    image.paste((255, 0, 0), (20, 10, 40, 20))
+    square = fit(image, 64)
+    assert [square.getpixel(place) for place in [(0, 0), (63, 0), (32, 63)]] == [(10, 200, 30)] * 3
+    assert square.getpixel((32, 32)) == (255, 0, 0)
