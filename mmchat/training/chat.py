@@ -5,7 +5,7 @@ B conversations of a batch, T positions of the longest, V size of the vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmchat.checkpoints.store import COMPONENTS, load_component
-from mmchat.config import ChatStage, ModelConfig
-from mmchat.errors import CheckpointError, ConfigError, TrainingError
+from mmchat.config import ChatStage, Component, ModelConfig
+from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.messages import Message, Part
 from mmchat.model.multimodal import Multimodal
@@ -41,7 +41,10 @@ class ChatTraining(GradientStage[Conversations]):
         self._config = config
         self._tokenizer = tokenizer
         rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
-        self._rows = [row for row in rows for _ in range(config.repeat_audio if _has_clip(row) else 1)]
+        rows = [row for row in rows if _teaches(row, config.train)]
+        if not rows:
+            raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")
+        self._rows = [row for row in rows for _ in range(config.repeat_audio if "audio" in _kinds(row) else 1)]
         self._model = Multimodal(
             model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
         )
@@ -68,10 +71,11 @@ class ChatTraining(GradientStage[Conversations]):
     def _alike(self, step: int) -> list[dict[str, Any]]:
         """The rows of a step: of a few batches drawn together, those of about one length, so that little is padded."""
         size = self._config.batch_size
-        draw, part = divmod(step, _BATCHES_SORTED)
-        order = shuffled(len(self._rows), self._config.seed, draw * _BATCHES_SORTED * size)
-        rows = sorted((self._rows[next(order)] for _ in range(_BATCHES_SORTED * size)), key=_characters)
-        parts = list(range(_BATCHES_SORTED))
+        batches = min(_BATCHES_SORTED, max(1, len(self._rows) // size))
+        draw, part = divmod(step, batches)
+        order = shuffled(len(self._rows), self._config.seed, draw * batches * size)
+        rows = sorted((self._rows[next(order)] for _ in range(batches * size)), key=_characters)
+        parts = list(range(batches))
         step_random(self._config.seed, draw).shuffle(parts)
         return rows[parts[part] * size : (parts[part] + 1) * size]
 
@@ -129,8 +133,14 @@ def _characters(row: dict[str, Any]) -> int:
     return sum(len(part["text"]) if part["type"] == "text" else _CHARACTERS[part["type"]] for part in _parts(row))
 
 
-def _has_clip(row: dict[str, Any]) -> bool:
-    return any(part["type"] == "audio" for part in _parts(row))
+def _kinds(row: dict[str, Any]) -> set[str]:
+    """Which of text, image and audio a row holds."""
+    return {part["type"] for part in _parts(row)}
+
+
+def _teaches(row: dict[str, Any], trained: Sequence[Component]) -> bool:
+    """Whether a gradient of the row reaches anything that is trained."""
+    return "decoder" in trained or any(name.split("_")[0] in _kinds(row) for name in trained)
 
 
 def _on_grid(part: Part) -> Part:
