@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from textwrap import shorten
 
+from mmchat.checkpoints.store import CONFIG_FILE
 from mmchat.errors import CheckpointError
 
 BUNDLED = "mmchat-tiny"
@@ -37,9 +38,11 @@ def find_model(model: str | Path | None) -> Path:
 def _bundled() -> Path:
     package = Path(__file__).resolve().parents[1]
     for place in (package / "assets", package.parent / "assets"):  # in a wheel, in a source checkout
-        if (place / BUNDLED).is_dir():
+        if (place / BUNDLED / CONFIG_FILE).is_file():
             return place / BUNDLED
-    raise CheckpointError(f"the bundled model {BUNDLED} is not in this install: install mmchat again")
+    raise CheckpointError(
+        f"the bundled model {BUNDLED} is not in this install: train it as the README shows, or give --model"
+    )
 
 
 def _download(model: str) -> Path:

@@ -96,12 +96,14 @@ def test_the_bundled_model_is_found(
 ) -> None:
     monkeypatch.setattr(hub, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
     (tmp_path / place / BUNDLED).mkdir(parents=True)
+    (tmp_path / place / BUNDLED / "config.json").touch()
     assert find_model(model) == tmp_path / place / BUNDLED
 
 
 def test_an_install_without_the_bundled_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
-    assert refusal(None) == "the bundled model mmchat-tiny is not in this install: install mmchat again"
+    told = "the bundled model mmchat-tiny is not in this install: train it as the README shows, or give --model"
+    assert refusal(None) == told
 
 
 # The hub
