@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ def stage(configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer
 
 def test_a_batch_is_pictures_and_their_captions(stage: ContrastiveTraining, tokenizer: ChatTokenizer) -> None:
     for step in range(6):
-        pixels, captions = stage.batch(step)
+        pairs = stage.batch(step)
+        pixels, captions = pairs.pixels, pairs.captions
         assert pixels.shape == (2, 3, 32, 32)
         assert captions.shape == (2, 12)
         assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1
@@ -43,8 +45,9 @@ def test_a_batch_is_pictures_and_their_captions(stage: ContrastiveTraining, toke
 
 def test_a_step_has_the_same_batch_again(stage: ContrastiveTraining) -> None:
     first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
-    assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
-    assert not torch.equal(first[0], other[0])
+    assert torch.equal(first.pixels, again.pixels)
+    assert torch.equal(first.captions, again.captions)
+    assert not torch.equal(first.pixels, other.pixels)
 
 
 def test_no_caption_stands_in_a_batch_twice(
@@ -53,7 +56,7 @@ def test_no_caption_stands_in_a_batch_twice(
     """Two pictures share each of the three captions: a batch of four cannot be filled, and holds three."""
     stage = ContrastiveTraining(configure("contrastive", batch_size=4), toy_model, tokenizer, CPU)
     for step in range(6):
-        _, captions = stage.batch(step)
+        captions = stage.batch(step).captions
         assert len({tuple(caption) for caption in captions.tolist()}) == len(captions) == 3
 
 
@@ -63,23 +66,48 @@ def test_a_long_caption_keeps_its_end_token(
     """The text tower reads its answer at the end token."""
     text = {"context_length": 3, "width": 32, "heads": 2, "layers": 1}
     stage = ContrastiveTraining(configure("contrastive", text=text), toy_model, tokenizer, CPU)
-    _, captions = stage.batch(0)
+    captions = stage.batch(0).captions
     assert captions.shape == (3, 3)
     assert set(captions[:, -1].tolist()) == {tokenizer.end_id}
 
 
 def test_the_loss_is_symmetric_cross_entropy_of_the_similarities(stage: ContrastiveTraining) -> None:
     stage.module.eval()
-    pixels, captions = stage.batch(0)
+    batch = stage.batch(0)
     with torch.no_grad():
-        images = stage.module.encode_image((pixels - stage._mean) / stage._std, normalize=True)
-        texts = stage.module.encode_text(captions, normalize=True)
-        similar = stage.module.logit_scale.exp() * images @ texts.T
+        images = stage._clip.encode_image((batch.pixels - stage._mean) / stage._std, normalize=True)
+        texts = stage._clip.encode_text(batch.captions, normalize=True)
+        similar = stage._clip.logit_scale.exp() * images @ texts.T
         pairs = torch.arange(2)
         theirs = (F.cross_entropy(similar, pairs) + F.cross_entropy(similar.T, pairs)) / 2
-        ours = stage.loss((pixels, captions))
+        ours = stage.loss(batch)
     torch.testing.assert_close(ours.value, theirs)
     assert ours.items == 2
+
+
+def test_things_that_a_row_lists_are_named_beside_it(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    """Two things of a picture have half a share each; a row without a list adds nothing."""
+    listed: list[list[str] | None] = [["cat", "dog"], ["dog"], None]
+    for number, things in enumerate(listed):
+        draw_square(tmp_path / f"{number}.png", COLOURS["red"], 4)
+        row = {"image": f"{number}.png", "text": str(number)}
+        write_rows(tmp_path / f"{number}.jsonl", [row if things is None else {**row, "things": things}])
+    rows = [(tmp_path / f"{number}.jsonl").read_text(encoding="utf-8") for number in range(3)]
+    (tmp_path / "captions.jsonl").write_text("".join(rows), encoding="utf-8")
+    stage = ContrastiveTraining(configure("contrastive", data=tmp_path, batch_size=3), toy_model, tokenizer, CPU)
+    stage.module.eval()
+    batch = stage.batch(0)
+    order = [int(tokenizer.decode(caption[: caption.index(tokenizer.end_id)])) for caption in batch.captions.tolist()]
+    assert [batch.things[order.index(number)].tolist() for number in range(3)] == [[0.5, 0.5], [0, 1], [0, 0]]
+    with torch.no_grad():
+        both = stage.loss(batch).value
+        pairs_alone = stage.loss(replace(batch, things=torch.zeros_like(batch.things))).value
+        images = stage._clip.encode_image((batch.pixels - stage._mean) / stage._std)
+        scores = stage._naming(images).log_softmax(-1)
+    expected = -(batch.things * scores).sum() / 2
+    torch.testing.assert_close(both - pairs_alone, expected)
 
 
 def test_the_loss_falls_when_pairs_are_told_apart(stage: ContrastiveTraining) -> None:
@@ -100,7 +128,7 @@ def test_it_hands_on_the_tower_that_inference_reads(stage: ContrastiveTraining, 
     assert toy_model.image_encoder is not None
     assert set(handed["image_encoder"].state_dict()) == set(ClipImageEncoder(toy_model.image_encoder).state_dict())
     assert not any("attnpool" in name for name in handed["image_encoder"].state_dict())
-    trained = stage.module.visual.state_dict()
+    trained = stage._clip.visual.state_dict()
     assert all(
         torch.equal(tensor, trained[name.removeprefix("tower.")])
         for name, tensor in weights_of(handed["image_encoder"]).items()
