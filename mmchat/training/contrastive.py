@@ -9,7 +9,6 @@ B pictures of a batch, S side in pixels, L tokens of a caption, N names of thing
 from __future__ import annotations
 
 import copy
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.loss import ClipLoss
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torch import Tensor, nn
 
 from mmchat.config import ContrastiveStage, ModelConfig
@@ -29,6 +27,8 @@ from mmchat.inputs.image import load_image
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.data import read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
+
+_SHIFT = 0.12  # of half the side
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class ContrastiveTraining(GradientStage[Pairs]):
         self._names = sorted({name for row in self._rows for name in row.get("things", ())})
         self._naming = nn.Linear(self._encoder.embed_dim, len(self._names)) if self._names else nn.Identity()
         self.module = nn.ModuleDict({"clip": self._clip, "naming": self._naming}).to(device)
+        self._pictures: dict[str, Tensor] = {}
         self._length = int(config.text["context_length"])
         self._loss = ClipLoss()
         self._mean, self._std = (
@@ -81,20 +82,20 @@ class ContrastiveTraining(GradientStage[Pairs]):
         Raises:
             ImageError: a picture cannot be read.
         """
-        rng = step_random(self._config.seed, step)
         chosen: dict[str, dict[str, Any]] = {}
         for index in shuffled(len(self._rows), self._config.seed, step * self._config.batch_size):
             row = self._rows[index]
             chosen.setdefault(row["text"], row)
             if len(chosen) == self._batch_size:
                 break
-        side = self._encoder.image_size
-        pictures = [load_image(self._config.data / row["image"]).image for row in chosen.values()]
-        images = [augment(picture, side, rng) for picture in pictures]
-        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images]))  # B, S, S, 3
-        scaled = (pixels.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+        pixels = torch.stack([self._picture(row["image"]) for row in chosen.values()])  # B, 3, S, S
+        generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
         captions = torch.stack([self._caption(text) for text in chosen])
-        return Pairs(scaled, captions, torch.stack([self._things(row) for row in chosen.values()]))
+        return Pairs(
+            augment(pixels.float() / 255, generator),
+            captions,
+            torch.stack([self._things(row) for row in chosen.values()]),
+        )
 
     def loss(self, batch: Pairs) -> Loss:
         """Symmetric cross entropy over the batch's similarities, and cross entropy of the names where there are any."""
@@ -111,6 +112,13 @@ class ContrastiveTraining(GradientStage[Pairs]):
         """The image tower without its pooling head; the text tower and the naming head have served their purpose."""
         return {"image_encoder": ClipImageEncoder(self._encoder, copy.deepcopy(self._clip.visual))}
 
+    def _picture(self, name: str) -> Tensor:
+        """(3, S, S) bytes of a picture as inference would see it; kept, for decoding takes longer than learning."""
+        if name not in self._pictures:
+            image = fit(load_image(self._config.data / name).image, self._encoder.image_size)
+            self._pictures[name] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return self._pictures[name]
+
     def _things(self, row: dict[str, Any]) -> Tensor:
         shown = set(row.get("things", ()))
         return torch.tensor([(name in shown) / max(1, len(shown)) for name in self._names])
@@ -120,26 +128,30 @@ class ContrastiveTraining(GradientStage[Pairs]):
         return torch.tensor(ids + [self._tokenizer.pad_id] * (self._length - len(ids)))
 
 
-def augment(image: Image.Image, side: int, rng: random.Random) -> Image.Image:
-    """Another view of a picture that leaves its caption true: shifted, scaled, turned, recoloured, sometimes coarse.
+def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Another view of each picture that leaves its caption true: shifted, scaled, turned a little, in another light.
 
-    It is never mirrored, for captions say left and right, and its hue stays, for they say colours.
+    Pictures are never mirrored, for captions say left and right, and their hue stays, for they say colours.
+
+    Args:
+        pixels: (B, 3, S, S) in 0..1; views beyond the edge repeat it.
+        generator: all randomness comes from it.
+
+    Returns:
+        (B, 3, S, S) in 0..1, channels last in memory.
     """
-    image = fit(image, side)
-    shift = side * 0.08
-    angle, scale = rng.gauss(0, 6), rng.uniform(0.85, 1.15)
-    cos, sin = np.cos(np.radians(angle)) / scale, np.sin(np.radians(angle)) / scale
-    centre_x, centre_y = side / 2 + rng.uniform(-shift, shift), side / 2 + rng.uniform(-shift, shift)
-    matrix = (
-        cos, sin, side / 2 - cos * centre_x - sin * centre_y,
-        -sin, cos, side / 2 + sin * centre_x - cos * centre_y,
-    )  # fmt: skip
-    fill = image.getpixel((1, 1))
-    image = image.transform((side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=fill)
-    for enhance, spread in ((ImageEnhance.Brightness, 0.2), (ImageEnhance.Contrast, 0.25), (ImageEnhance.Color, 0.3)):
-        image = enhance(image).enhance(rng.uniform(1 - spread, 1 + spread))
-    if rng.random() < 0.1:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    if rng.random() < 0.05:
-        image = ImageOps.posterize(image, rng.choice((2, 3, 4)))
-    return image
+    count = len(pixels)
+
+    def uniform(low: float, high: float, *size: int) -> Tensor:
+        return low + (high - low) * torch.rand(count, *size, generator=generator)
+
+    angle, scale = 0.1 * torch.randn(count, generator=generator), uniform(0.85, 1.15)
+    cos, sin = angle.cos() / scale, angle.sin() / scale
+    shift = uniform(-_SHIFT, _SHIFT, 2)
+    turn = torch.stack([cos, sin, shift[:, 0], -sin, cos, shift[:, 1]], 1).view(count, 2, 3)
+    grid = F.affine_grid(turn, list(pixels.shape), align_corners=False)
+    views = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    grey = views.mean(1, keepdim=True)
+    views = grey + (views - grey) * uniform(0.7, 1.3, 1, 1, 1)  # saturation
+    views = (views - 0.5) * uniform(0.75, 1.25, 1, 1, 1) + 0.5 + uniform(-0.1, 0.1, 1, 1, 1)  # contrast, brightness
+    return views.clamp(0, 1).contiguous(memory_format=torch.channels_last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,13 +112,13 @@ def test_things_that_a_row_lists_are_named_beside_it(
 def test_the_loss_falls_when_pairs_are_told_apart(stage: ContrastiveTraining) -> None:
     optimizer = torch.optim.AdamW(stage.module.parameters(), lr=3e-3)
     losses = []
-    for step in range(12):
+    for step in range(40):
         loss = stage.loss(stage.batch(step)).value
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert sum(losses[-3:]) / 3 < 0.5 * losses[0]
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
 
 
 def test_it_hands_on_the_tower_that_inference_reads(stage: ContrastiveTraining, toy_model: ModelConfig) -> None:
@@ -167,33 +166,36 @@ def test_a_missing_picture_is_named(
         stage.batch(0)
 
 
-def left_red_right_blue() -> Image.Image:
-    image = Image.new("RGB", (64, 64), (128, 128, 128))
+def left_red_right_blue(count: int) -> torch.Tensor:
+    image = Image.new("RGB", (48, 48), (128, 128, 128))
     draw = ImageDraw.Draw(image)
-    draw.rectangle((8, 24, 24, 40), fill=(220, 30, 30))
-    draw.rectangle((40, 24, 56, 40), fill=(30, 30, 220))
-    return image
+    draw.rectangle((6, 18, 18, 30), fill=(220, 30, 30))
+    draw.rectangle((30, 18, 42, 30), fill=(30, 30, 220))
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).expand(count, 3, 48, 48) / 255
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_augmentation_keeps_places_and_colours(seed: int) -> None:
+def views(seed: int, count: int) -> torch.Tensor:
+    return augment(left_red_right_blue(count), torch.Generator().manual_seed(seed))
+
+
+def test_augmentation_keeps_places_and_colours() -> None:
     """Captions say left and right, and colours: no view may be mirrored, turned over or given another hue."""
-    view = np.asarray(augment(left_red_right_blue(), 48, random.Random(seed))).astype(float)
-    assert view.shape == (48, 48, 3)
-    redness = (view[..., 0] - view[..., 2]).clip(0)
-    blueness = (view[..., 2] - view[..., 0]).clip(0)
     columns, rows = np.meshgrid(np.arange(48), np.arange(48))
-    centre_of = {
-        name: (float((weight * columns).sum() / weight.sum()), float((weight * rows).sum() / weight.sum()))
-        for name, weight in (("red", redness), ("blue", blueness))
-    }
-    assert centre_of["red"][0] < 24 < centre_of["blue"][0]
-    assert abs(centre_of["red"][1] - centre_of["blue"][1]) < 12
+    for view in views(0, 64).double().numpy():
+        assert view.shape == (3, 48, 48)
+        redness = (view[0] - view[2]).clip(0)
+        blueness = (view[2] - view[0]).clip(0)
+        centre_of = {
+            name: (float((weight * columns).sum() / weight.sum()), float((weight * rows).sum() / weight.sum()))
+            for name, weight in (("red", redness), ("blue", blueness))
+        }
+        assert centre_of["red"][0] < 24 < centre_of["blue"][0]
+        assert abs(centre_of["red"][1] - centre_of["blue"][1]) < 14
 
 
 def test_augmentation_gives_another_view_each_time_and_the_same_from_the_same_seed() -> None:
-    image = left_red_right_blue()
-    views = [augment(image, 48, random.Random(seed)).tobytes() for seed in range(5)]
-    assert len(set(views)) == 5
-    assert augment(image, 48, random.Random(3)).tobytes() == views[3]
-    assert image.tobytes() == left_red_right_blue().tobytes()
+    first = views(3, 5)
+    assert len({view.numpy().tobytes() for view in first}) == 5
+    assert torch.equal(first, views(3, 5))
+    assert not torch.equal(first, views(4, 5))
+    assert 0 <= float(first.min()) <= float(first.max()) <= 1
