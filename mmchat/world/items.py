@@ -111,8 +111,8 @@ class Maker:
         rows, clips = [], {}
         for position, turn in enumerate(dialogue.turns):
             if position == last or turn.typed:
-                clips[position] = self._save_clip(job, position, turn.text, voice, rng)
-                transcript = {"audio": clips[position], "text": turn.text, "voice": str(voice)}
+                clips[position] = self._save_clip(job, position, turn.spoken, voice, rng)
+                transcript = {"audio": clips[position], "text": turn.spoken, "voice": str(voice)}
                 rows.append(Row(job.split, "transcripts.jsonl", transcript))
         return [*rows, Row(job.split, "dialogues.jsonl", _written(dialogue, clips, image, rng))]
 
