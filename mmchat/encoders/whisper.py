@@ -52,12 +52,14 @@ class WhisperAudioEncoder(nn.Module):
         x = (x + self.encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
         for block in self.encoder.blocks:
             x = block(x)
-        return self.encoder.ln_post(x)  # type: ignore[no-any-return]
+        features: Tensor = self.encoder.ln_post(x)
+        return features
 
     def _mel(self, chunk: Tensor) -> Tensor:
         padded = F.pad(chunk, (0, _padded(len(chunk)) - len(chunk)))
         weight = self.encoder.conv1.weight
-        return log_mel_spectrogram(padded, self.config.n_mels).to(weight)  # type: ignore[no-any-return]
+        mel: Tensor = log_mel_spectrogram(padded, self.config.n_mels).to(weight)
+        return mel
 
     def _chunk_lengths(self, samples: int) -> list[int]:
         """Lengths in samples of the chunks of a clip: as many positions as the weights have, 30 s as a rule."""

@@ -56,7 +56,8 @@ class Decoder(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids of any shape (…) to embeddings (…, D)."""
-        return self.lm.get_input_embeddings()(ids)  # type: ignore[no-any-return]
+        embeddings: Tensor = self.lm.get_input_embeddings()(ids)
+        return embeddings
 
     def forward(
         self,

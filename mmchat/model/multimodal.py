@@ -87,8 +87,8 @@ class Multimodal(nn.Module):
         media = [span.media for sequence in batch for span in sequence.spans]
         features = iter(self.encode(media))
         rows = [self.embed(sequence, [next(features) for _ in sequence.spans]) for sequence in batch]
-        logits, _ = self.decoder(pad_sequence(rows, batch_first=True), positions=positions)
-        return logits  # type: ignore[no-any-return]
+        logits: Tensor = self.decoder(pad_sequence(rows, batch_first=True), positions=positions)[0]
+        return logits
 
     def embed(self, sequence: MixedSequence, features: Sequence[Tensor]) -> Tensor:
         """(T, D): the sequence's token embeddings with its media written in."""

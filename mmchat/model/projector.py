@@ -28,7 +28,8 @@ class Projector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, E) to (B, n, D)."""
-        return self.mlp(self.norm(self._reduce(features)))  # type: ignore[no-any-return]
+        tokens: Tensor = self.mlp(self.norm(self._reduce(features)))
+        return tokens
 
     def _reduce(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
