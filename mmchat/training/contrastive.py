@@ -1,7 +1,6 @@
 """CLIP pre-training of the image tower: open_clip's model and loss, on pictures and captions.
 
-Where rows also list the `things` that a picture shows, a linear head names them beside the contrastive loss. On a small
-dataset the text tower is slow to tell captions apart, and the head shows the image tower what to look for meanwhile.
+Where rows also list the `things` that a picture shows, a linear head names them beside the contrastive loss.
 
 B pictures of a batch, S side in pixels, L tokens of a caption, N names of things in the dataset
 """
@@ -113,7 +112,7 @@ class ContrastiveTraining(GradientStage[Pairs]):
         return {"image_encoder": ClipImageEncoder(self._encoder, copy.deepcopy(self._clip.visual))}
 
     def _picture(self, name: str) -> Tensor:
-        """(3, S, S) bytes of a picture as inference would see it; kept, for decoding takes longer than learning."""
+        """(3, S, S) bytes of a picture as inference would see it; kept after the first time."""
         if name not in self._pictures:
             image = fit(load_image(self._config.data / name).image, self._encoder.image_size)
             self._pictures[name] = torch.from_numpy(np.array(image)).permute(2, 0, 1)

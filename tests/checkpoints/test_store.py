@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,9 +253,10 @@ def test_hashes_are_those_of_the_files(tiny_checkpoint: Path) -> None:
     assert Checkpoint(tiny_checkpoint).verify() == len(FILES) - 1
 
 
-@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs sha256sum")
-def test_sha256sum_reads_them(tiny_checkpoint: Path) -> None:
-    subprocess.run(["sha256sum", "--check", "--quiet", HASHES_FILE], cwd=tiny_checkpoint, check=True)
+def test_hashes_are_lines_as_sha256sum_reads_them(tiny_checkpoint: Path) -> None:
+    files = sorted(path for path in tiny_checkpoint.iterdir() if path.name != HASHES_FILE)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    assert (tiny_checkpoint / HASHES_FILE).read_text(encoding="utf-8") == "".join(lines)
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {HASHES_FILE, "config.json"}))
