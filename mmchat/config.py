@@ -228,6 +228,9 @@ class ContrastiveStage(_GradientStage):
     stage: Literal["contrastive"]
     text: dict[str, Any]
     """Fields of open_clip's `CLIPTextCfg` for the text tower, which is thrown away afterwards."""
+    naming_steps: int = Field(0, ge=0)
+    """The first steps learn only to name, from pictures of one thing alone: a tower that sees nothing yet learns that
+    many times as fast as it learns to tell captions apart."""
 
 
 class SpeechStage(_GradientStage):

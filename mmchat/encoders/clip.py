@@ -64,6 +64,14 @@ class ClipImageEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
+    def train(self, mode: bool = True) -> ClipImageEncoder:
+        """Batch norms keep the statistics of their pre-training: a batch of conversations holds few pictures."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """RGB pictures of any size to normalised pixels.
 

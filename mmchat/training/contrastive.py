@@ -1,6 +1,7 @@
 """CLIP pre-training of the image tower: open_clip's model and loss, on pictures and captions.
 
-Where rows also list the `things` that a picture shows, a linear head names them beside the contrastive loss.
+Where rows also list the `things` that a picture shows, a linear head names them: alone for the first steps where the
+stage says so, then beside the contrastive loss.
 
 B pictures of a batch, S side in pixels, L tokens of a caption, N names of things in the dataset
 """
@@ -8,6 +9,7 @@ B pictures of a batch, S side in pixels, L tokens of a caption, N names of thing
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,8 +38,8 @@ class Pairs:
 
     pixels: Tensor
     """(B, 3, S, S) in 0..1."""
-    captions: Tensor
-    """(B, L) ids, the end token included."""
+    captions: Tensor | None
+    """(B, L) ids, the end token included; none while only names are learnt."""
     things: Tensor
     """(B, N) an equal share for each thing that the picture shows; all zero where its row lists none."""
 
@@ -65,6 +67,9 @@ class ContrastiveTraining(GradientStage[Pairs]):
             self._encoder.embed_dim, dict(self._encoder.vision), {**config.text, **text, "pool_type": "eos"}
         ).to(device)
         self._clip.visual.to(memory_format=torch.channels_last)  # convolutions of few channels run 1.6 times as fast
+        self._alone = [row for row in self._rows if len(row.get("things", ())) == 1]
+        if config.naming_steps and not self._alone:
+            raise DatasetError(f"{config.data}/captions.jsonl lists no picture of one thing, which naming_steps needs")
         self._names = sorted({name for row in self._rows for name in row.get("things", ())})
         self._naming = nn.Linear(self._encoder.embed_dim, len(self._names)) if self._names else nn.Identity()
         self.module = nn.ModuleDict({"clip": self._clip, "naming": self._naming}).to(device)
@@ -76,32 +81,29 @@ class ContrastiveTraining(GradientStage[Pairs]):
         )
 
     def batch(self, step: int) -> Pairs:
-        """Pictures in a new view each; no caption stands in a batch twice.
+        """Pictures in a new view each; where captions are told apart, none stands in a batch twice.
 
         Raises:
             ImageError: a picture cannot be read.
         """
-        chosen: dict[str, dict[str, Any]] = {}
-        for index in shuffled(len(self._rows), self._config.seed, step * self._config.batch_size):
-            row = self._rows[index]
-            chosen.setdefault(row["text"], row)
-            if len(chosen) == self._batch_size:
-                break
-        pixels = torch.stack([self._picture(row["image"]) for row in chosen.values()])  # B, 3, S, S
+        naming = step < self._config.naming_steps
+        rows = self._pictures_alone(step) if naming else self._captions_apart(step)
+        pixels = torch.stack([self._picture(row["image"]) for row in rows])  # B, 3, S, S
         generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
-        captions = torch.stack([self._caption(text) for text in chosen])
         return Pairs(
             augment(pixels.float() / 255, generator),
-            captions,
-            torch.stack([self._things(row) for row in chosen.values()]),
+            None if naming else torch.stack([self._caption(row["text"]) for row in rows]),
+            torch.stack([self._things(row) for row in rows]),
         )
 
     def loss(self, batch: Pairs) -> Loss:
         """Symmetric cross entropy over the batch's similarities, and cross entropy of the names where there are any."""
         device = self._mean.device
         images = self._clip.encode_image((batch.pixels.to(device) - self._mean) / self._std)
-        texts = self._clip.encode_text(batch.captions.to(device), normalize=True)
-        value = self._loss(F.normalize(images, dim=-1), texts, self._clip.logit_scale.exp())
+        value = images.new_zeros(())
+        if batch.captions is not None:
+            texts = self._clip.encode_text(batch.captions.to(device), normalize=True)
+            value = value + self._loss(F.normalize(images, dim=-1), texts, self._clip.logit_scale.exp())
         listed = batch.things.sum(1) > 0
         if listed.any():
             value = value + F.cross_entropy(self._naming(images[listed]), batch.things[listed].to(device))
@@ -110,6 +112,19 @@ class ContrastiveTraining(GradientStage[Pairs]):
     def components(self) -> Mapping[str, nn.Module]:
         """The image tower without its pooling head; the text tower and the naming head have served their purpose."""
         return {"image_encoder": ClipImageEncoder(self._encoder, copy.deepcopy(self._clip.visual))}
+
+    def _pictures_alone(self, step: int) -> list[dict[str, Any]]:
+        order = shuffled(len(self._alone), self._config.seed, step * self._config.batch_size)
+        return [self._alone[index] for index in itertools.islice(order, self._config.batch_size)]
+
+    def _captions_apart(self, step: int) -> list[dict[str, Any]]:
+        chosen: dict[str, dict[str, Any]] = {}
+        for index in shuffled(len(self._rows), self._config.seed, step * self._config.batch_size):
+            row = self._rows[index]
+            chosen.setdefault(row["text"], row)
+            if len(chosen) == self._batch_size:
+                break
+        return list(chosen.values())
 
     def _picture(self, name: str) -> Tensor:
         """(3, S, S) bytes of a picture as inference would see it; kept after the first time."""

@@ -88,6 +88,17 @@ def test_features_come_row_by_row_from_the_top_left() -> None:
     assert {(index // 16 - row, index % 16 - column) for index in moved} <= set(product(range(-2, 3), repeat=2))
 
 
+def test_batch_norms_keep_their_statistics_in_training() -> None:
+    """A batch of conversations holds few pictures: their mean says nothing of all pictures."""
+    ours, _ = encoder_and_reference(RESNET)
+    at_rest = ours(pixels())
+    before = {name: buffer.clone() for name, buffer in ours.named_buffers()}
+    for model in (ours, nn.Sequential(ours)):
+        model.train()
+        torch.testing.assert_close(ours(pixels()), at_rest)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in ours.named_buffers())
+
+
 @BOTH
 def test_only_weights_that_make_features_are_kept(vision: dict[str, object]) -> None:
     """The pooling head and the constants of the preprocessing are no weights of a checkpoint."""

@@ -11,12 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from mmchat.config import ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError, ImageError
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.contrastive import ContrastiveTraining, augment
+from mmchat.training.contrastive import ContrastiveTraining, Pairs, augment
 from training.conftest import COLOURS, Configure, draw_square, weights_of, write_rows
 
 CPU = torch.device("cpu")
@@ -28,10 +29,15 @@ def stage(configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer
     return ContrastiveTraining(configure("contrastive", batch_size=2), toy_model, tokenizer, CPU)
 
 
+def captions_of(batch: Pairs) -> Tensor:
+    assert batch.captions is not None
+    return batch.captions
+
+
 def test_a_batch_is_pictures_and_their_captions(stage: ContrastiveTraining, tokenizer: ChatTokenizer) -> None:
     for step in range(6):
         pairs = stage.batch(step)
-        pixels, captions = pairs.pixels, pairs.captions
+        pixels, captions = pairs.pixels, captions_of(pairs)
         assert pixels.shape == (2, 3, 32, 32)
         assert captions.shape == (2, 12)
         assert 0 <= float(pixels.min()) <= float(pixels.max()) <= 1
@@ -45,7 +51,7 @@ def test_a_batch_is_pictures_and_their_captions(stage: ContrastiveTraining, toke
 def test_a_step_has_the_same_batch_again(stage: ContrastiveTraining) -> None:
     first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
     assert torch.equal(first.pixels, again.pixels)
-    assert torch.equal(first.captions, again.captions)
+    assert torch.equal(captions_of(first), captions_of(again))
     assert not torch.equal(first.pixels, other.pixels)
 
 
@@ -55,7 +61,7 @@ def test_no_caption_stands_in_a_batch_twice(
     """Two pictures share each of the three captions: a batch of four cannot be filled, and holds three."""
     stage = ContrastiveTraining(configure("contrastive", batch_size=4), toy_model, tokenizer, CPU)
     for step in range(6):
-        captions = stage.batch(step).captions
+        captions = captions_of(stage.batch(step))
         assert len({tuple(caption) for caption in captions.tolist()}) == len(captions) == 3
 
 
@@ -65,7 +71,7 @@ def test_a_long_caption_keeps_its_end_token(
     """The text tower reads its answer at the end token."""
     text = {"context_length": 3, "width": 32, "heads": 2, "layers": 1}
     stage = ContrastiveTraining(configure("contrastive", text=text), toy_model, tokenizer, CPU)
-    captions = stage.batch(0).captions
+    captions = captions_of(stage.batch(0))
     assert captions.shape == (3, 3)
     assert set(captions[:, -1].tolist()) == {tokenizer.end_id}
 
@@ -75,7 +81,7 @@ def test_the_loss_is_symmetric_cross_entropy_of_the_similarities(stage: Contrast
     batch = stage.batch(0)
     with torch.no_grad():
         images = stage._clip.encode_image((batch.pixels - stage._mean) / stage._std, normalize=True)
-        texts = stage._clip.encode_text(batch.captions, normalize=True)
+        texts = stage._clip.encode_text(captions_of(batch), normalize=True)
         similar = stage._clip.logit_scale.exp() * images @ texts.T
         pairs = torch.arange(2)
         theirs = (F.cross_entropy(similar, pairs) + F.cross_entropy(similar.T, pairs)) / 2
@@ -98,7 +104,8 @@ def test_things_that_a_row_lists_are_named_beside_it(
     stage = ContrastiveTraining(configure("contrastive", data=tmp_path, batch_size=3), toy_model, tokenizer, CPU)
     stage.module.eval()
     batch = stage.batch(0)
-    order = [int(tokenizer.decode(caption[: caption.index(tokenizer.end_id)])) for caption in batch.captions.tolist()]
+    captions = captions_of(batch).tolist()
+    order = [int(tokenizer.decode(caption[: caption.index(tokenizer.end_id)])) for caption in captions]
     assert [batch.things[order.index(number)].tolist() for number in range(3)] == [[0.5, 0.5], [0, 1], [0, 0]]
     with torch.no_grad():
         both = stage.loss(batch).value
@@ -107,6 +114,34 @@ def test_things_that_a_row_lists_are_named_beside_it(
         scores = stage._naming(images).log_softmax(-1)
     expected = -(batch.things * scores).sum() / 2
     torch.testing.assert_close(both - pairs_alone, expected)
+
+
+def test_the_first_steps_only_name_pictures_of_one_thing(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    rows = [("0", "red", ["cat"]), ("1", "green", ["dog"]), ("2", "blue", ["cat", "dog"]), ("3", "blue", [])]
+    for name, colour, _ in rows:
+        draw_square(tmp_path / f"{name}.png", COLOURS[colour], 4)
+    listed = [{"image": f"{name}.png", "text": name, "things": things} for name, _, things in rows]
+    write_rows(tmp_path / "captions.jsonl", listed)
+    config = configure("contrastive", data=tmp_path, batch_size=4, naming_steps=2)
+    stage = ContrastiveTraining(config, toy_model, tokenizer, CPU)
+    for step in range(2):
+        batch = stage.batch(step)
+        assert batch.captions is None
+        assert sorted(batch.things.tolist()) == [[0, 1], [0, 1], [1, 0], [1, 0]]
+        loss = stage.loss(batch)
+        assert loss.items == 4
+        images = stage._clip.encode_image((batch.pixels - stage._mean) / stage._std)
+        torch.testing.assert_close(loss.value, F.cross_entropy(stage._naming(images), batch.things))
+    assert stage.batch(2).captions is not None
+
+
+def test_naming_steps_need_pictures_of_one_thing(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer
+) -> None:
+    with pytest.raises(DatasetError, match=r"captions.jsonl lists no picture of one thing, which naming_steps needs"):
+        ContrastiveTraining(configure("contrastive", naming_steps=1), toy_model, tokenizer, CPU)
 
 
 def test_the_loss_falls_when_pairs_are_told_apart(stage: ContrastiveTraining) -> None:
