@@ -20,6 +20,7 @@ from mmchat.evaluation.metrics import is_accepted
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, Part, TextPart
+from mmchat.inputs.rows import numbered_rows
 
 Media = ImagePart | AudioPart
 
@@ -119,28 +120,20 @@ def evaluate(
 
 
 def _questions(path: Path, dataset: Path, kinds: Sequence[str], limit: int | None) -> list[_Question]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would also split inside JSON, at U+2028
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text") from error
     kept: dict[str, list[tuple[int, dict[str, Any]]]] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            row = _row(path, number, line)
-            alike = kept.setdefault(_label(row), [])
-            if (not kinds or row["kind"] in kinds) and (limit is None or len(alike) < limit) and row["accept"]:
-                alike.append((number, row))
+    for number, row in numbered_rows(path):
+        _check(path, number, row)
+        alike = kept.setdefault(_label(row), [])
+        if (not kinds or row["kind"] in kinds) and (limit is None or len(alike) < limit) and row["accept"]:
+            alike.append((number, row))
     questions = [_question(path, dataset, *numbered) for alike in kept.values() for numbered in alike]
     if not questions:
         raise DatasetError(f"{path} has no questions" + (f" of kind {', '.join(kinds)}" if kinds else ""))
     return questions
 
 
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+def _check(path: Path, number: int, row: dict[str, Any]) -> None:
     try:
-        row = json.loads(line)
         well_formed = (
             isinstance(row["kind"], str)
             and isinstance(row["accept"], list)
@@ -148,14 +141,13 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
             and all({"role", "content"} <= message.keys() for message in row["messages"])
             and row["messages"][-1]["role"] == "assistant"
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         well_formed = False
     if not well_formed:
         raise DatasetError(
             f'{path} line {number} is no row with a "kind", "messages" that end with the assistant\'s, '
             'and a list "accept"'
         )
-    return dict(row)
 
 
 def _question(path: Path, dataset: Path, number: int, row: dict[str, Any]) -> _Question:

@@ -10,7 +10,6 @@ A dataset folder holds JSONL files; paths in them are relative to the folder.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmchat.errors import DatasetError
+from mmchat.inputs.rows import numbered_rows
 
 
 def read_rows(path: Path, *keys: str) -> list[dict[str, Any]]:
@@ -31,13 +31,7 @@ def read_rows(path: Path, *keys: str) -> list[dict[str, Any]]:
     Raises:
         DatasetError: the file is missing or empty, or a line is not a JSON object with these keys; says which.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines would also split inside JSON, at U+2028
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text") from error
-    rows = [_row(path, number, line, keys) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = [_with_keys(path, number, row, keys) for number, row in numbered_rows(path)]
     if not rows:
         raise DatasetError(f"{path} has no rows")
     return rows
@@ -64,14 +58,8 @@ def step_random(seed: int, step: int) -> random.Random:
     return random.Random(f"{seed}-{step}")
 
 
-def _row(path: Path, number: int, line: str, keys: Sequence[str]) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path} line {number} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise DatasetError(f"{path} line {number} is not a JSON object")
-    missing = [key for key in keys if key not in value]
+def _with_keys(path: Path, number: int, row: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    missing = [key for key in keys if key not in row]
     if missing:
         raise DatasetError(f"{path} line {number} has no {' and no '.join(missing)}")
-    return value
+    return row

@@ -260,9 +260,9 @@ MALFORMED = 'line 2 is no row with a "kind", "messages" that end with the assist
 @pytest.mark.parametrize(
     ("bad", "complaint"),
     [
-        ("{", MALFORMED),
-        ("[1]", MALFORMED),
-        ("null", MALFORMED),
+        ("{", "line 2 is not JSON: Expecting property name"),
+        ("[1]", "line 2 is not a JSON object"),
+        ("null", "line 2 is not a JSON object"),
         ({key: value for key, value in GOOD.items() if key != "kind"}, MALFORMED),
         ({key: value for key, value in GOOD.items() if key != "accept"}, MALFORMED),
         ({key: value for key, value in GOOD.items() if key != "messages"}, MALFORMED),
