@@ -247,6 +247,8 @@ class ChatStage(_GradientStage):
     """The components that learn, one or more; the others stay as they are."""
     files: tuple[str, ...] = ("dialogues.jsonl",)
     """Rows of these files of the dataset."""
+    media: tuple[Literal["image", "audio"], ...] = ("image", "audio")
+    """Rows that hold other media are left out, and so are its encoder and projector."""
     repeat_audio: int = Field(1, ge=1)
     """How often a row with a clip stands in an epoch: speech is slow to make and slow to learn."""
 

@@ -41,19 +41,20 @@ class ChatTraining(GradientStage[Conversations]):
         self._config = config
         self._tokenizer = tokenizer
         rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
-        rows = [row for row in rows if _teaches(row, config.train)]
+        rows = [row for row in rows if _kinds(row) <= {"text", *config.media} and _teaches(row, config.train)]
         if not rows:
             raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")
         self._rows = [row for row in rows for _ in range(config.repeat_audio if "audio" in _kinds(row) else 1)]
         self._model = Multimodal(
             model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
         )
-        for modality in ("image", "audio"):
+        for modality in config.media:
             if getattr(model, f"{modality}_encoder") is not None:
                 self._model.attach(self._model.fresh(modality))
         absent = [name for name in config.train if name not in self.components()]
         if absent:
-            raise ConfigError(f"{config.name}: {config.model} has no {' and no '.join(absent)} to train")
+            names = " and no ".join(absent)
+            raise ConfigError(f"{config.name}: no {names} to train: {config.model} has none, or media leaves it out")
         for name, component in self.components().items():
             self._start(name, component)
             component.requires_grad_(name in config.train)
@@ -100,7 +101,7 @@ class ChatTraining(GradientStage[Conversations]):
         return Loss(value, count)
 
     def components(self) -> Mapping[str, nn.Module]:
-        """Every component of the model."""
+        """Every component of the model that its media need."""
         parts = {name: getattr(self._model, name) for name in COMPONENTS}
         return {name: part for name, part in parts.items() if part is not None}
 

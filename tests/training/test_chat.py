@@ -120,6 +120,16 @@ def test_rows_with_clips_are_repeated(build: Build) -> None:
     assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
 
 
+def test_media_that_are_left_out_take_their_rows_and_components_along(build: Build) -> None:
+    seeing = ("decoder", "image_encoder", "image_projector")
+    stage = build(media=("image",), train=seeing)
+    assert len(stage._rows) == 12 - 3
+    assert set(stage.components()) == set(seeing)
+    assert stage.loss(stage.batch(0)).value.isfinite()
+    with pytest.raises(ConfigError, match="chat: no audio_projector to train"):
+        build(media=("image",), train=(*seeing, "audio_projector"))
+
+
 def test_the_loss_is_that_of_the_labels_alone(build: Build) -> None:
     """Against each conversation by itself: padding and the rows beside it change nothing."""
     stage = build(batch_size=12)
@@ -246,6 +256,8 @@ def test_training_what_the_model_lacks_is_an_error(build: Build, toy_model: Mode
         "audio_encoder",
         "audio_projector",
     }
-    complaint = r"chat: .*model\.yaml has no image_encoder and no image_projector to train"
+    complaint = (
+        r"chat: no image_encoder and no image_projector to train: .*model\.yaml has none, or media leaves it out"
+    )
     with pytest.raises(ConfigError, match=complaint):
         build(toy=blind, train=COMPONENTS)
