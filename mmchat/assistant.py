@@ -50,7 +50,8 @@ class MediaReceipt:
     def __str__(self) -> str:
         length = "" if self.seconds is None else f" {self.seconds:.1f} s"
         note = "" if self.note is None else f" ({self.note})"
-        return f"{self.name}{length} → {self.tokens} tokens{note}"
+        tokens = "1 token" if self.tokens == 1 else f"{self.tokens} tokens"
+        return f"{self.name}{length} → {tokens}{note}"
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def test_the_assistant_has_learnt_what_it_was_shown(assistant: Assistant, datase
 def test_the_assistant_answers_in_whole(assistant: Assistant, dataset: Path) -> None:
     reply = assistant.reply([dataset / "images/red-0.png", "what is this?"])
     assert (reply.model, reply.finish_reason) == ("toy", "stop")
-    assert [str(receipt) for receipt in reply.media] == ["red-0.png → 1 tokens"]
+    assert [str(receipt) for receipt in reply.media] == ["red-0.png → 1 token"]
 
 
 # ------------------------------------------------------------------------------------------------------- a second time
