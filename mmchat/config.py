@@ -246,7 +246,7 @@ class ChatStage(_GradientStage):
     train: tuple[Component, ...] = Field(min_length=1)
     """The components that learn, one or more; the others stay as they are."""
     files: tuple[str, ...] = ("dialogues.jsonl",)
-    """Rows of these files of the dataset."""
+    """Rows of these files of the dataset, dialogues or `captions.jsonl`."""
     media: tuple[Literal["image", "audio"], ...] = ("image", "audio")
     """Rows that hold other media are left out, and so are its encoder and projector."""
     repeat_audio: int = Field(1, ge=1)

@@ -6,6 +6,7 @@ B conversations of a batch, T positions of the longest, V size of the vocabulary
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class ChatTraining(GradientStage[Conversations]):
     def __init__(self, config: ChatStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        rows = [row for name in config.files for row in read_rows(config.data / name, "messages")]
+        rows = [row for name in config.files for row in _dialogues(config.data / name)]
         rows = [row for row in rows if _kinds(row) <= {"text", *config.media} and _teaches(row, config.train)]
         if not rows:
             raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")
@@ -121,6 +122,19 @@ class ChatTraining(GradientStage[Conversations]):
         sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=False)
         check_fits(sequence, self._model.decoder.context)
         return sequence
+
+
+def _dialogues(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file; a caption is what the assistant says to its picture alone."""
+    if path.stem != "captions":
+        return read_rows(path, "messages")
+    return [
+        {"messages": [
+            {"role": "user", "content": [{"type": "image", "image": row["image"]}]},
+            {"role": "assistant", "content": row["text"]},
+        ]}
+        for row in read_rows(path, "image", "text")
+    ]  # fmt: skip
 
 
 def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:

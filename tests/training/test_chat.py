@@ -21,7 +21,7 @@ from mmchat.model.sequence import IGNORED
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.chat import ChatTraining
 from mmchat.training.loop import fit
-from training.conftest import Configure, dialogue, weights_of, write_rows
+from training.conftest import COLOURS, Configure, dialogue, weights_of, write_rows
 
 CPU = torch.device("cpu")
 PICTURE = {"type": "image", "image": "images/red-0.png"}
@@ -118,6 +118,16 @@ def test_clips_end_on_a_grid(build: Build) -> None:
 
 def test_rows_with_clips_are_repeated(build: Build) -> None:
     assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
+
+
+def test_a_caption_is_what_the_assistant_says_to_its_picture(build: Build, tokenizer: ChatTokenizer) -> None:
+    stage = build(files=("captions.jsonl",), media=("image",), train=("decoder", "image_projector", "image_encoder"))
+    assert len(stage._rows) == 6
+    sequences, _ = stage.batch(0)
+    for sequence in sequences:
+        assert [type(span.media).__name__ for span in sequence.spans] == ["ImagePart"]
+        said = tokenizer.decode([label for label in sequence.labels if label != IGNORED])
+        assert said in {f"a {colour} square" for colour in COLOURS}
 
 
 def test_media_that_are_left_out_take_their_rows_and_components_along(build: Build) -> None:

@@ -25,16 +25,17 @@ from mmchat.training.loop import GradientStage
 from mmchat.training.speech import SpeechTraining
 from training.conftest import COLOURS, STAGES
 
-SEEING = ["decoder", "image_projector"]
+SEEING = {"train": ["decoder", "image_projector"], "media": ["image"], "files": ["captions.jsonl"]}
+HEARING = {"train": ["decoder", "audio_projector"], "media": ["audio"]}
 TUNED = ["decoder", "image_projector", "audio_projector", "audio_encoder"]
 RECIPE: list[tuple[str, str, list[str], dict[str, Any]]] = [
     ("tokenizer", "tokenizer", [], {}),
     ("language", "language", ["tokenizer"], {"max_steps": 50}),
     ("contrastive", "contrastive", ["tokenizer"], {"max_steps": 30}),
     ("speech", "speech", ["tokenizer"], {"max_steps": 30}),
-    ("look", "chat", ["language", "contrastive"], {"max_steps": 20, "train": SEEING, "media": ["image"]}),
-    ("align", "chat", ["look", "speech"], {"max_steps": 20, "train": ["audio_projector"]}),
-    ("chat", "chat", ["align"], {"max_steps": 60, "batch_size": 12, "train": TUNED}),
+    ("look", "chat", ["language", "contrastive"], {"max_steps": 20, **SEEING}),
+    ("listen", "chat", ["language", "speech"], {"max_steps": 20, **HEARING}),
+    ("chat", "chat", ["look", "listen"], {"max_steps": 60, "batch_size": 12, "train": TUNED}),
 ]
 NAMES = [name for name, *_ in RECIPE]
 
@@ -89,7 +90,7 @@ def test_every_stage_writes_a_sound_checkpoint(home: Path, said: str) -> None:
         "contrastive": {"image_encoder"},
         "speech": {"audio_encoder"},
         "look": {"decoder", "image_encoder", "image_projector"},
-        "align": set(COMPONENTS),
+        "listen": {"decoder", "audio_encoder", "audio_projector"},
         "chat": set(COMPONENTS),
     }
     assert all(Checkpoint(home / name).verify() >= 3 for name in NAMES)
@@ -100,13 +101,11 @@ def test_stages_hand_on_what_they_freeze_byte_for_byte(home: Path, said: str) ->
     def weights(stage: str, component: str) -> bytes:
         return (home / stage / f"{component}.safetensors").read_bytes()
 
-    assert weights("look", "decoder") != weights("language", "decoder")
-    assert weights("align", "decoder") == weights("look", "decoder")
-    assert weights("align", "image_projector") == weights("look", "image_projector")
-    assert weights("align", "audio_encoder") == weights("speech", "audio_encoder")
-    seen = {weights(stage, "image_encoder") for stage in ("contrastive", "look", "align", "chat")}
-    assert len(seen) == 1
-    assert all(weights("chat", component) != weights("align", component) for component in TUNED)
+    assert weights("listen", "audio_encoder") == weights("speech", "audio_encoder")
+    assert len({weights(stage, "image_encoder") for stage in ("contrastive", "look", "chat")}) == 1
+    assert len({weights(stage, "decoder") for stage in ("language", "look", "listen", "chat")}) == 4
+    starts = {"decoder": "look", "image_projector": "look", "audio_projector": "listen", "audio_encoder": "listen"}
+    assert all(weights("chat", component) != weights(starts[component], component) for component in TUNED)
 
 
 def test_the_curve_of_every_stage_goes_down(home: Path, said: str) -> None:
