@@ -1,4 +1,4 @@
-"""The wheel: whoever installs it gets all of the package, the world's data included, and nothing else."""
+"""The wheel: whoever installs it gets the bundled model and the world's data, and no more than the licence allows."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
+
+
+def test_the_bundled_model_travels_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    folder = ROOT / "assets" / "mmchat-tiny"
+    for path in folder.iterdir():
+        assert wheel.read(f"mmchat/assets/mmchat-tiny/{path.name}") == path.read_bytes(), path.name
 
 
 def test_every_data_file_of_the_package_travels(wheel: zipfile.ZipFile) -> None:

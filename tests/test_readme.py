@@ -31,29 +31,38 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_every_command_runs(
-    command: str, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
     typed, _, call = command.rpartition(" | ")
     monkeypatch.setattr("sys.stdin", io.StringIO(shlex.split(typed)[1] + "\n" if typed else ""))
     program, *arguments = shlex.split(call)
     assert program == "mmchat"
-    assert main([*arguments, "--model", str(tiny_checkpoint), "--device", "cpu"]) == 0
+    assert main(arguments) == 0
     assert capsys.readouterr().out.strip() or arguments == ["chat"]
 
 
-def test_the_library_example_runs(
-    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_transcript_is_what_a_newcomer_sees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    program = block("Use", "python").replace("runs/tiny/chat", str(tiny_checkpoint))
-    exec(compile(program, "README.md", "exec"), {})
-    assert capsys.readouterr().out.strip()
+    shown = re.search(r"```console\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    exchanges = re.findall(r"^\$ mmchat (.*)\n((?:[^$].*\n)+)", shown.group(1), re.MULTILINE)
+    assert len(exchanges) >= 3
+    for arguments, expected in exchanges:
+        assert main(shlex.split(arguments)) == 0
+        screen = capsys.readouterr()
+        assert screen.out + screen.err == expected, arguments
+
+
+def test_the_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(compile(block("Use", "python"), "README.md", "exec"), {})
+    assert "cat" in capsys.readouterr().out
 
 
 def test_the_training_commands_name_what_is_there() -> None:
-    lines = block("Train it", "sh").replace("\\\n", " ").splitlines()
+    lines = block("Train it again", "sh").replace("\\\n", " ").splitlines()
     (train,) = (line for line in lines if line.startswith("mmchat train"))
     assert sorted((ROOT / shlex.split(train)[2]).glob("[0-9]-*.yaml"))
     for line in lines:
