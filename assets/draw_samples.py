@@ -141,45 +141,32 @@ def draw_cat() -> Canvas:
     return canvas
 
 
-def draw_apple() -> Canvas:
-    """A red apple with a stem and one leaf."""
+def draw_carrot() -> Canvas:
+    """A carrot with three green stems, its tip at the lower left."""
     canvas = Canvas("#f4f1e4")
-    canvas.ellipse(50, 92, 56, 6, "#ddd8c2")
-    apple = [
-        *((50, 31), (60, 25.5), (74, 26), (85, 38), (86, 55), (78, 76), (66, 89), (57, 91), (50, 88.5)),
-        *((43, 91), (34, 89), (22, 76), (14, 55), (15, 38), (26, 26), (40, 25.5)),
-    ]
-    canvas.blob(apple, "#b91c22")
-    canvas.blob([(50 + (x - 50) * 0.94 - 1.6, 58 + (y - 58) * 0.95 - 1) for x, y in apple], "#e0282e")
-    canvas.ellipse(28, 45, 8, 19, "#f58d85", 24)
-    canvas.ellipse(25.6, 60.5, 4, 5, "#f58d85", 10)
-    canvas.ellipse(50, 30.4, 19, 5, "#8f1218")
-    canvas.line([(49.6, 31), (50, 20), (54, 9)], "#6b4423", 3.4, 4.6)
-    leaf = [(52, 21.5), (58, 12), (70, 7.5), (83, 9.5), (77, 19), (66, 24.4), (58, 23.8)]
-    canvas.blob(leaf, "#4f9e3a")
-    canvas.line([(54, 20.8), (66, 16), (79, 11.6)], "#35772a", 1.4, 0.7)
+    for stem in (
+        [(68, 32), (72, 18), (84, 8)],
+        [(70, 32), (82, 22), (94, 18)],
+        [(66, 32), (62, 16), (66, 6)],
+    ):
+        canvas.line(stem, "#4f9e3a", 5, 4)
+    canvas.blob([(76, 24), (80, 36), (66, 52), (40, 78), (10, 94), (26, 62), (50, 34), (64, 22)], "#f0862d")
+    for wrinkle in ([(46, 44), (54, 48)], [(34, 58), (42, 64)], [(58, 60), (52, 55)], [(26, 76), (33, 79)]):
+        canvas.line(wrinkle, "#cf6a18", 1.6)
     return canvas
 
 
 def draw_sailboat() -> Canvas:
-    """A boat with two white sails and a red hull on blue water."""
-    canvas = Canvas("#e3f2fb")
+    """A boat with two orange sails and a red hull on blue water."""
+    canvas = Canvas("#ffffff")
     canvas.polygon([(0, 80), (100, 80), (100, 100), (0, 100)], "#3f8fd0")
     canvas.polygon([(49.8, 5), (52.2, 5), (52.2, 70), (49.8, 70)], "#7a4a22")
     canvas.polygon([(53, 5), (66, 9), (53, 13)], "#e5a91c")
-    canvas.polygon([*_smooth([(49.5, 0), (49.5, 11), (29, 39), (13, 64), (8, 72)]), (13, 64), (49.5, 64)], "#fdfdfb")
-    canvas.polygon([(49.5, 56), (49.5, 64), (13, 64), (18.2, 56)], "#cfd8e1")
-    canvas.polygon([*_smooth([(53, 0), (53, 17), (74, 42), (85, 64), (88, 72)]), (85, 64), (53, 64)], "#f3f6f7")
-    canvas.polygon([(53, 56), (81.2, 56), (85, 64), (53, 64)], "#cfd8e1")
+    canvas.polygon([*_smooth([(49.5, 0), (49.5, 11), (29, 39), (13, 64), (8, 72)]), (13, 64), (49.5, 64)], "#f29d38")
+    canvas.polygon([*_smooth([(53, 0), (53, 17), (74, 42), (85, 64), (88, 72)]), (85, 64), (53, 64)], "#f6b84a")
     bow = _smooth([(8, 60), (8, 69), (14, 80), (26, 92), (34, 96)])
     canvas.polygon([*bow, *((102 - x, y) for x, y in reversed(bow))], "#c9302c")
     canvas.polygon([(8, 69), (94, 69), (92.4, 73), (9.6, 73)], "#7a4a22")
-    for x in (34, 50, 66):
-        canvas.ellipse(x, 78.6, 4.6, 4.6, "#fdfdfb")
-    crest = [(x, 85.5 + 1.6 * math.sin(x / 100 * 2 * math.pi * 4)) for x in range(-2, 103)]
-    canvas.polygon([*crest, (102, 101), (-2, 101)], "#2f78b7")
-    crest = [(x, 92.5 + 1.4 * math.sin(x / 100 * 2 * math.pi * 4 + 2)) for x in range(-2, 103)]
-    canvas.polygon([*crest, (102, 101), (-2, 101)], "#26659d")
     return canvas
 
 
@@ -195,7 +182,7 @@ def main() -> None:
     """Write all samples beside this file."""
     here = Path(__file__).parent
     draw_cat().save(here / "cat.png")
-    draw_apple().save(here / "apple.png")
+    draw_carrot().save(here / "carrot.png")
     draw_sailboat().save(here / "sailboat.png")
     speak_question(here / "question.wav")
 

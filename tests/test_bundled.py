@@ -18,12 +18,12 @@ def assistant() -> Assistant:
     return Assistant.load(device="cpu")
 
 
-@pytest.mark.parametrize("name", ["cat", "apple", "sailboat"])
+@pytest.mark.parametrize("name", ["cat", "carrot", "sailboat"])
 def test_samples_are_named(assistant: Assistant, name: str) -> None:
     assert name in assistant.reply([ASSETS / f"{name}.png", "describe this"]).text
 
 
-@pytest.mark.parametrize("name", ["cat", "apple", "sailboat"])
+@pytest.mark.parametrize("name", ["cat", "carrot", "sailboat"])
 def test_a_spoken_question_needs_no_text(assistant: Assistant, name: str) -> None:
     reply = assistant.reply([ASSETS / f"{name}.png", ASSETS / "question.wav"])
     assert name in reply.text
@@ -48,7 +48,7 @@ def test_a_follow_up_needs_the_earlier_turn(assistant: Assistant) -> None:
         return assistant.reply([seen, said, Message.user("where is it found?")]).text
 
     assert "home" in found("cat")
-    assert "sea" in found("sailboat")
+    assert "coast" in found("sailboat")
 
 
 @pytest.mark.parametrize("sample", ["cat.png", "question.wav"])

@@ -50,6 +50,7 @@ def test_the_transcript_is_what_a_newcomer_sees(
     exchanges = re.findall(r"^\$ mmchat (.*)\n((?:[^$].*\n)+)", shown.group(1), re.MULTILINE)
     assert len(exchanges) >= 3
     for arguments, expected in exchanges:
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
         assert main(shlex.split(arguments)) == 0
         screen = capsys.readouterr()
         assert screen.out + screen.err == expected, arguments
