@@ -91,8 +91,7 @@ def build_world(
         The number of rows of each file.
 
     Raises:
-        DatasetError: `out` is in use, a size is negative, an icon set or a program is missing, or a thing
-        has no
+        DatasetError: `out` is in use, a size is negative, an icon set or a program is missing, or a thing has no
             drawing.
         ConfigError: the things or their wordings cannot be read.
     """
