@@ -11,8 +11,8 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,66 +25,30 @@ from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions
 from mmchat.errors import CheckpointError, OptionError
+from mmchat.generation.beam import beam_search
 from mmchat.generation.engine import Engine, FinishReason, Prefill
+from mmchat.generation.reply import MediaReceipt, Reply, ReplyStream, Timing, Usage
 from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import ConversationLike, Message, TextPart, as_messages
 from mmchat.model.multimodal import Modality, Multimodal
-from mmchat.model.sequence import MixedSequence, build_sequence, check_fits
+from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
+
+__all__ = [
+    "Assistant",
+    "AssistantInfo",
+    "MediaCheck",
+    "MediaReceipt",
+    "Reply",
+    "ReplyStream",
+    "Timing",
+    "Usage",
+    "pick_device",
+]
 
 _REMEMBERED_MEDIA = 64
 _MOVED = 1e-3
-
-
-@dataclass(frozen=True)
-class MediaReceipt:
-    """Says that a picture or clip was used, and what it cost."""
-
-    kind: Modality
-    name: str
-    tokens: int
-    seconds: float | None = None
-    note: str | None = None
-
-    def __str__(self) -> str:
-        length = "" if self.seconds is None else f" {self.seconds:.1f} s"
-        note = "" if self.note is None else f" ({self.note})"
-        tokens = "1 token" if self.tokens == 1 else f"{self.tokens} tokens"
-        return f"{self.name}{length} → {tokens}{note}"
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens read and written."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds, by the wall clock."""
-
-    load_s: float
-    """What loading the model and its encoders took, over the life of the assistant."""
-    first_token_s: float
-    """From the question to the first token of the answer."""
-    total_s: float
-    """From the question to the end of the answer."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One whole answer."""
-
-    text: str
-    media: tuple[MediaReceipt, ...]
-    usage: Usage
-    timing: Timing
-    finish_reason: FinishReason
-    seed: int
-    model: str
 
 
 @dataclass(frozen=True)
@@ -114,27 +78,6 @@ class MediaCheck:
     def ok(self) -> bool:
         """Whether the logits moved by more than rounding would move them."""
         return self.moved > _MOVED
-
-
-class ReplyStream(Iterator[str]):
-    """Pieces of an answer as they are found; whole characters only. Closing it stops the work."""
-
-    def __init__(self, answer: Generator[str, None, Reply]) -> None:
-        self._answer = answer
-        self.reply: Reply | None = None
-        """The whole answer, once the pieces have ended."""
-
-    def __next__(self) -> str:
-        try:
-            return next(self._answer)
-        except StopIteration as end:
-            if self.reply is None:
-                self.reply = end.value
-            raise StopIteration from None
-
-    def close(self) -> None:
-        """Stop generating; what was streamed stands, `reply` stays None."""
-        self._answer.close()
 
 
 @dataclass(frozen=True)
@@ -219,6 +162,48 @@ class Assistant:
         chosen = self._options(options)
         return ReplyStream(self._answer(self._read(conversation, system), chosen, _seed(chosen)))
 
+    def log_likelihood(
+        self, conversation: ConversationLike, answer: str, *, system: str | None = None
+    ) -> tuple[float, int]:
+        """How probable an answer is, by teacher forcing: exp(-nats / tokens) is its perplexity.
+
+        Returns:
+            The log-probability, in nats, of the answer and the end of its turn, and how many tokens these are.
+
+        Raises:
+            UserError: as for `reply`; the answer has to fit the context too.
+        """
+        messages = self._messages(conversation, system)
+        sequence = self._sequence([*messages, Message.assistant(answer)], answer_next=False)
+        earlier = len(_taught(self._sequence(messages)))
+        targets = torch.tensor(_taught(sequence)[earlier:], device=self._model.decoder.device)
+        with torch.inference_mode():
+            logits = self._model.decoder(self._embed(sequence))[0][0, targets - 1]
+            ids = torch.tensor(sequence.ids, device=logits.device)[targets]
+            nats = logits.float().log_softmax(dim=-1).gather(1, ids[:, None]).sum()
+        return float(nats), len(targets)
+
+    def continuations(
+        self, conversation: ConversationLike, opening: str, n: int, *, stop: Sequence[str], max_new_tokens: int
+    ) -> list[str]:
+        """The n most probable ways, by beam search, in which an answer that begins with `opening` goes on.
+
+        Each ends with the turn, before the first stop string, or after `max_new_tokens`. The best comes first.
+
+        Raises:
+            UserError: as for `reply`.
+        """
+        if n < 1:
+            raise OptionError(f"cannot give {n} continuations: ask for 1 or more")
+
+        def ends(ids: Sequence[int]) -> bool:
+            return ids[-1] == self._tokenizer.end_id or any(text in self._tokenizer.decode(ids) for text in stop)
+
+        question = self._read(conversation, opening=opening)
+        beams = beam_search(self._model.decoder, question.prefill, n, max_new_tokens, ends)
+        texts = [self._tokenizer.decode(beam.ids) for beam in beams]
+        return [text[: min((text.find(end) for end in stop if end in text), default=None)] for text in texts]
+
     def describe(self) -> AssistantInfo:
         """What the model is, where it runs, and what media costs."""
         config = self._checkpoint.config
@@ -263,18 +248,27 @@ class Assistant:
         options = GenerationOptions.create(**given)
         return options if options.seed is not None else options.model_copy(update={"seed": secrets.randbelow(2**31)})
 
-    def _read(self, conversation: ConversationLike, system: str | None = None) -> _Question:
-        asked = time.perf_counter()
+    def _messages(self, conversation: ConversationLike, system: str | None) -> list[Message]:
         messages = as_messages(conversation)
-        if system is not None:
-            messages = [Message.system(system), *messages]
+        return messages if system is None else [Message.system(system), *messages]
+
+    def _sequence(self, messages: Sequence[Message], *, answer_next: bool = True) -> MixedSequence:
         for part in (part for message in messages for part in message.media):
             self._need(_kind(part))
-        sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens)
+        return build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=answer_next)
+
+    def _embed(self, sequence: MixedSequence) -> Tensor:
+        """(1, T, D): what the decoder reads."""
         check_fits(sequence, self._model.decoder.context)
+        return self._model.embed(sequence, self._encode([span.media for span in sequence.spans]))[None]
+
+    def _read(self, conversation: ConversationLike, system: str | None = None, opening: str = "") -> _Question:
+        asked = time.perf_counter()
+        sequence = self._sequence(self._messages(conversation, system))
+        begun = self._tokenizer.encode(opening)
+        sequence = replace(sequence, ids=(*sequence.ids, *begun), labels=(*sequence.labels, *begun))
         with torch.inference_mode():
-            features = self._encode([span.media for span in sequence.spans])
-            prefill = self._engine.prefill(self._model.embed(sequence, features)[None])
+            prefill = self._engine.prefill(self._embed(sequence))
         receipts = tuple(_receipt(span.media, span.length) for span in sequence.spans)
         return _Question(sequence, prefill, receipts, asked)
 
@@ -371,6 +365,11 @@ def _finish(answer: Generator[str, None, Reply]) -> Reply:
 def _seed(options: GenerationOptions) -> int:
     assert options.seed is not None
     return options.seed
+
+
+def _taught(sequence: MixedSequence) -> list[int]:
+    """Positions of what the assistant said."""
+    return [position for position, label in enumerate(sequence.labels) if label != IGNORED]
 
 
 def _kind(part: ImagePart | AudioPart) -> Modality:

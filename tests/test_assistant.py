@@ -293,6 +293,68 @@ def test_an_option_that_does_not_exist_is_refused(assistant: Assistant) -> None:
         assistant.reply("hello", temprature=1)
 
 
+# How probable an answer is, and how it may go on
+
+
+def test_the_likelihood_of_an_answer_is_the_loss_of_transformers(
+    assistant: Assistant, tiny_tokenizer: ChatTokenizer, tiny_checkpoint: Path, cat_image: ImagePart
+) -> None:
+    """Of the last answer and the end of its turn alone, however many turns came before."""
+    checkpoint = Checkpoint(tiny_checkpoint)
+    model: Multimodal = checkpoint.load(torch.device("cpu"), torch.float32)
+    checkpoint.add(model, "image")
+    before = [Message.user("hello"), Message.assistant("describe this"), Message.user("what is this?", cat_image)]
+    sequence = build_sequence(
+        [*before, Message.assistant("it is a cat")], tiny_tokenizer, model.num_tokens, answer_next=False
+    )
+    count = len(tiny_tokenizer.encode("it is a cat")) + 1
+    said = [position for position, label in enumerate(sequence.labels) if label >= 0][-count:]
+    labels = [id_ if position in said else -100 for position, id_ in enumerate(sequence.ids)]
+    with torch.no_grad():
+        embeddings = model.embed(sequence, model.encode([cat_image]))[None]
+        loss = model.decoder.lm(inputs_embeds=embeddings, labels=torch.tensor([labels])).loss
+    nats, tokens = assistant.log_likelihood(before, "it is a cat")
+    assert tokens == count
+    assert -nats / tokens == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_a_system_prompt_counts_for_the_likelihood(assistant: Assistant) -> None:
+    alone = assistant.log_likelihood("hello", "a cat")
+    assert assistant.log_likelihood("hello", "a cat", system="describe this")[0] != pytest.approx(alone[0])
+
+
+def test_an_answer_that_does_not_fit_has_no_likelihood(assistant: Assistant) -> None:
+    with pytest.raises(ContextError, match="the model reads 255"):
+        assistant.log_likelihood("hello", "cat " * 300)
+
+
+def test_the_first_continuation_goes_on_as_the_answer_does(assistant: Assistant, cat_image: ImagePart) -> None:
+    """One beam is greedy; `reply` alone drops the bytes of a character that the budget cut."""
+    question = Message.user("what is this?", cat_image)
+    answer = assistant.reply(question, max_new_tokens=6).text
+    (text,) = assistant.continuations(question, "", 1, stop=(), max_new_tokens=6)
+    assert text.rstrip("\N{REPLACEMENT CHARACTER}") == answer
+
+
+def test_an_opening_changes_what_follows_and_is_not_part_of_it(assistant: Assistant, cat_image: ImagePart) -> None:
+    plain = assistant.continuations(cat_image, "", 3, stop=(), max_new_tokens=4)
+    begun = assistant.continuations(cat_image, "it is a", 3, stop=(), max_new_tokens=4)
+    assert plain != begun
+    assert not any(text.startswith("it is a") for text in begun)
+
+
+def test_continuations_end_before_a_stop_string(assistant: Assistant, cat_image: ImagePart) -> None:
+    free = assistant.continuations(cat_image, "", 1, stop=(), max_new_tokens=8)[0]
+    stop = free[len(free) // 2]
+    assert assistant.continuations(cat_image, "", 1, stop=(stop,), max_new_tokens=8) == [free.partition(stop)[0]]
+
+
+def test_as_many_continuations_as_asked_for(assistant: Assistant) -> None:
+    assert len(assistant.continuations("hello", "", 5, stop=(), max_new_tokens=4)) == 5
+    with pytest.raises(OptionError, match="cannot give 0 continuations: ask for 1 or more"):
+        assistant.continuations("hello", "", 0, stop=(), max_new_tokens=4)
+
+
 # What is loaded and encoded
 
 

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mmchat.cli import console, options
+from mmchat.errors import UserError
 
-if TYPE_CHECKING:
-    from mmchat.evaluation import Evaluation
+
+def _in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file that could not be written, before an hour of questions is asked."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
 
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="One split of a dataset folder, DIR/test.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Ask at most N questions of each kind.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Ask at most N questions of each kind, spread over the file.")
+]
 Kinds = Annotated[list[str] | None, typer.Option("--kind", metavar="K", help="Only this kind; may be repeated.")]
 File = Annotated[str, typer.Option("--file", metavar="NAME", help="The file of the split to ask from.")]
-Wrong = Annotated[int, typer.Option("--wrong", min=0, metavar="N", help="Show the first N wrong answers.")]
+Blind = Annotated[bool, typer.Option(help="Ask again with the media removed, and exchanged for other media.")]
+Guesses = Annotated[int, typer.Option(min=0, metavar="N", help="Look for the answer among the N likeliest, too.")]
+Html = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", dir_okay=False, callback=_in_a_folder, help="Write a page with the wrong answers."),
+]
+Wrong = Annotated[int, typer.Option("--wrong", min=0, metavar="N", help="Show at most N wrong answers.")]
 
 
 def evaluate(
@@ -27,15 +41,23 @@ def evaluate(
     limit: Limit = None,
     kinds: Kinds = None,
     file: File = "dialogues.jsonl",
+    blind: Blind = True,
+    guesses: Guesses = 0,
+    html: Html = None,
     wrong: Wrong = 10,
 ) -> None:
     """Score a model on the questions of a dataset; the last line is JSON.
 
-    "blind" is the score when each picture or clip is exchanged for another: what the words alone give away.
+    Right answers stand beside what the words alone give away: the same questions without their pictures and clips, with
+    those of another row, and the commonest answer to all questions of a kind.
     """
+    try:
+        from mmchat.evaluation import evaluate as score
+        from mmchat.evaluation.page import to_html
+        from mmchat.evaluation.report import to_text
+    except ModuleNotFoundError as error:
+        raise UserError(f"mmchat eval needs {error.name}: run pip install 'mmchat[eval]'") from error
     assistant = console.load_assistant(model, device)
-    from mmchat.evaluation import evaluate as score
-
     with console.counting() as progress:
         result = score(
             assistant,
@@ -43,18 +65,16 @@ def evaluate(
             file=file,
             kinds=tuple(kinds or ()),
             limit=limit,
+            blind=blind,
+            n_guesses=guesses,
             show_wrong=wrong,
             progress=partial(progress, "questions"),
         )
-    for row in result.wrong:
-        console.note(f"row {row['row']}, {row['kind']}: {row['answer']!r} has none of {', '.join(row['accept'])}")
-    _show_table(result)
+    for outcome in result.wrong:
+        question = outcome.question
+        accepted = ", ".join(question.accept)
+        console.note(f"line {question.row}, {question.label}: {outcome.answer!r} has none of {accepted}")
+    if html is not None:
+        html.write_text(to_html(result), encoding="utf-8")
+    typer.echo(to_text(result))
     typer.echo(result.to_json())
-
-
-def _show_table(result: Evaluation) -> None:
-    width = max(len("kind"), *(len(score.kind) for score in result.scores))
-    typer.echo(f"{'kind':<{width}}   asked   right   blind")
-    for score in result.scores:
-        blind = "" if score.blind is None else f"{score.blind:8.1%}"
-        typer.echo(f"{score.kind:<{width}} {score.asked:>7}{score.accuracy:>8.1%}{blind}")

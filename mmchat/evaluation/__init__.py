@@ -1,5 +1,6 @@
 """Evaluation: how often the answers to a dataset's questions are right, beside what a blind model would score."""
 
-from mmchat.evaluation.tasks import Evaluation, Score, evaluate
+from mmchat.evaluation.run import evaluate
+from mmchat.evaluation.scores import Evaluation, Outcome, Score, Share
 
-__all__ = ["Evaluation", "Score", "evaluate"]
+__all__ = ["Evaluation", "Outcome", "Score", "Share", "evaluate"]
