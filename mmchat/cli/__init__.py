@@ -1,4 +1,4 @@
-"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world build`, `eval`.
+"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from mmchat import __version__
-from mmchat.cli import ask, chat, console, doctor, evaluate, info, train, web
+from mmchat.cli import ask, chat, console, doctor, evaluate, info, train, web, world
 from mmchat.cli.media import MediaCommand
 
 # Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
@@ -27,9 +27,10 @@ app.command("web")(web.web)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 
-world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
-world.command("build")(train.build)
-app.add_typer(world, name="world")
+of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
+of_world.command("build")(world.build)
+of_world.command("pack")(world.pack)
+app.add_typer(of_world, name="world")
 
 # The common base of what Typer raises for a wrong command line; its own name differs between releases of Typer.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

@@ -1,4 +1,4 @@
-"""`mmchat world build` and `mmchat train`: from an empty folder to a model."""
+"""`mmchat train`: a stage, or a recipe of stages, from its configuration."""
 
 from __future__ import annotations
 
@@ -15,46 +15,18 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the file; may be repeated."),
 ]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="The dataset folder to write; it must not exist.")]
-Icons = Annotated[Path, typer.Option(metavar="DIR", help="node_modules/@iconify-json after npm install.")]
 
 
 def train(config: Config, settings: Settings = None) -> None:
-    """Run one training stage, or go on with it where it stopped.
+    """Run one training stage or all of a folder, or go on where they stopped.
 
-    For example: mmchat train configs/mmchat-tiny/chat.yaml --set optimizer.learning_rate=1e-4
+    For example: mmchat train configs/tiny/8-chat.yaml --set optimizer.learning_rate=1e-4. The curve stands beside the
+    checkpoint folder, and in tensorboard/ where TensorBoard is installed.
     """
     overrides = parse_settings(settings)
     with console.working("starting"):
         from mmchat.training import run
     run(config, overrides, console.console(stderr=True))
-
-
-def build(
-    out: Out,
-    icons: Icons,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same dataset.")] = 0,
-    pictures: Annotated[int, typer.Option(metavar="N", min=0, help="Training pictures.")] = 20_000,
-    spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Training dialogues with a voice.")] = 10_000,
-    texts: Annotated[int, typer.Option(metavar="N", min=0, help="Training dialogues of text alone.")] = 20_000,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
-) -> None:
-    """Write the pictures, speech and dialogues of the bundled model's world as a dataset folder."""
-    from mmchat.world.build import build_world
-
-    with console.counting() as progress:
-        counts = build_world(
-            out,
-            icons=icons,
-            seed=seed,
-            pictures=pictures,
-            spoken=spoken,
-            texts=texts,
-            workers=workers,
-            progress=progress,
-        )
-    for name, rows in sorted(counts.items()):
-        console.fact(name, f"{rows:,} rows")
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """Build the dataset of the world: scenes, speech and dialogues in ordinary folders.
 
     OUT/README.md                             what it holds, the seed, licences
+    OUT/<split>/regions.jsonl                 {"image": …, "regions": [{"name": …, "box": [left, top, right, bottom]}]}
     OUT/<split>/captions.jsonl                {"image": …, "text": …, "things": […]}
     OUT/<split>/dialogues.jsonl               {"messages": […], "kind": …, "accept": […]}
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
-    OUT/test/{captions,dialogues}_reserved.jsonl   pictures in styles that training never sees
+    OUT/<split>/photographs.jsonl             dialogues about photographs
+    OUT/<split>/recordings.jsonl              dialogues about what people said
+    OUT/test/{regions,captions,dialogues}_reserved.jsonl   pictures in styles that training never sees
     OUT/<split>/images/NN/*.webp, OUT/<split>/audio/NN/*.flac
 
 Paths in a row are relative to its split folder. Training and test share no scene, question wording or voice.
@@ -20,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import IO
@@ -29,8 +32,10 @@ from mmchat.errors import DatasetError
 from mmchat.world.card import dataset_card
 from mmchat.world.concepts import Thing, load_things
 from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, Drawings, default_cache, load_drawings
-from mmchat.world.items import ItemKind, Job, Maker, Row
-from mmchat.world.scenes import PICTURE_SIDE
+from mmchat.world.items import ItemKind, Job, Maker, Row, Sources
+from mmchat.world.photographs import Photographs
+from mmchat.world.recordings import Recordings
+from mmchat.world.rendering import PICTURE_SIDE
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being made, how many are done, and how many there will be."""
@@ -43,6 +48,33 @@ _JOBS_A_CHUNK = 16
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How many items of each kind the training split has."""
+
+    pictures: int = 0
+    """Drawn pictures, each with a caption and one or two dialogues."""
+    regions: int = 0
+    """Drawn pictures of several things, for the names and places of these alone."""
+    photos: int = 0
+    """Photographs, each thing as often as any other, with a caption, a region and a dialogue."""
+    albums: int = 0
+    """Dialogues about two pictures."""
+    spoken: int = 0
+    """Dialogues with a spoken question, or with a clip in which nobody speaks."""
+    recordings: int = 0
+    """Clips of people, to be written down."""
+    texts: int = 0
+    """Dialogues without media."""
+
+    def by_kind(self) -> dict[ItemKind, int]:
+        """The sizes by the kind of item."""
+        return {
+            **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
+            **{"text": self.texts, "spoken": self.spoken, "recording": self.recordings},
+        }
+
+
+@dataclass(frozen=True)
 class _Recipe:
     """All that a worker process needs to make items."""
 
@@ -51,9 +83,14 @@ class _Recipe:
     cache: Path
     seed: int
     things: tuple[Thing, ...]
+    photographs: Path | None
+    recordings: Path | None
 
     def maker(self) -> Maker:
-        return Maker(self.folder, self.seed, self.things, self.drawings((*TRAIN_STYLES, *RESERVED_STYLES)))
+        drawings = self.drawings((*TRAIN_STYLES, *RESERVED_STYLES))
+        photographs = None if self.photographs is None else Photographs(self.photographs, self.things)
+        recordings = None if self.recordings is None else Recordings(self.recordings)
+        return Maker(self.folder, self.seed, Sources(self.things, drawings, photographs, recordings))
 
     def drawings(self, styles: Sequence[str]) -> Drawings:
         names = (icon for thing in self.things for icon in thing.icons)
@@ -65,9 +102,9 @@ def build_world(
     *,
     icons: Path,
     seed: int,
-    pictures: int,
-    spoken: int,
-    texts: int,
+    sizes: Sizes,
+    photographs: Path | None = None,
+    recordings: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
     things: Sequence[Thing] | None = None,
@@ -79,9 +116,9 @@ def build_world(
         out: a folder that does not exist yet, or is empty.
         icons: folder of the icon sets, `node_modules/@iconify-json` after `npm install`.
         seed: the same seed, sizes and things give the same dataset, whatever the number of workers.
-        pictures: training pictures, each with a caption and one or two dialogues.
-        spoken: training dialogues with a spoken question.
-        texts: training dialogues without media.
+        sizes: how much of each; the test split has a tenth of it.
+        photographs: zip of labelled photographs (see `mmchat.world.photographs`), needed where some are wanted.
+        recordings: zip of transcribed clips (see `mmchat.world.recordings`), needed where some are wanted.
         workers: processes; 1 works in this one.
         progress: told after every item.
         things: the world; all of `load_things()` if not given.
@@ -91,11 +128,15 @@ def build_world(
         The number of rows of each file.
 
     Raises:
-        DatasetError: `out` is in use, a size is negative, an icon set or a program is missing, or a thing has no
-            drawing.
+        DatasetError: `out` is in use, a size is negative, an icon set, the photographs or a program is missing, or a
+            thing has no drawing.
         ConfigError: the things or their wordings cannot be read.
     """
-    _check_sizes(pictures=pictures, spoken=spoken, texts=texts, workers=workers - 1)
+    _check_sizes(sizes, workers)
+    if sizes.photos and photographs is None:
+        raise DatasetError("rows about photographs need --photographs FILE, a zip of labelled photographs")
+    if sizes.recordings and recordings is None:
+        raise DatasetError("rows about recordings need --voices FILE, a zip of transcribed clips")
     report = _unheard if progress is None else progress
     with _appearing(out) as folder:
         recipe = _Recipe(
@@ -104,10 +145,12 @@ def build_world(
             cache=default_cache() if cache is None else cache,
             seed=seed,
             things=load_things() if things is None else tuple(things),
+            photographs=photographs,
+            recordings=recordings,
         )
         _check_drawn(recipe, report)
         counts: Counter[str] = Counter()
-        jobs = _jobs(pictures, spoken, texts, len(recipe.things))
+        jobs = _jobs(sizes, len(recipe.things))
         with ExitStack() as stack:
             files: dict[str, IO[str]] = {}
             for done, rows in enumerate(_made(recipe, jobs, workers), start=1):
@@ -123,11 +166,12 @@ def _unheard(what: str, done: int, total: int) -> None:
     """Progress that nobody asked for."""
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
+def _check_sizes(sizes: Sizes, workers: int) -> None:
+    for name, size in asdict(sizes).items():
         if size < 0:
-            least = 1 if name == "workers" else 0
-            raise DatasetError(f"{name} must be {least} or more")
+            raise DatasetError(f"{name} must be 0 or more")
+    if workers < 1:
+        raise DatasetError("workers must be 1 or more")
 
 
 @contextmanager
@@ -162,15 +206,15 @@ def _check_drawn(recipe: _Recipe, report: Progress) -> None:
         raise DatasetError(f"no training set has an icon for {names}: correct the icon names of these things")
 
 
-def _jobs(pictures: int, spoken: int, texts: int, things: int) -> list[Job]:
+def _jobs(sizes: Sizes, things: int) -> list[Job]:
     """All items; about as many documents, one pass over the things each, as dialogues without media."""
-    sizes: dict[ItemKind, int] = {"picture": pictures, "text": texts, "spoken": spoken}
-    passes = max(1, round(texts / things))
+    passes = max(1, round(sizes.texts / things))
     jobs = [Job("document", "train", index) for index in range(passes)] + [Job("document", "test", 0)]
-    for kind, size in sizes.items():
+    for kind, size in sizes.by_kind().items():
         jobs += [Job(kind, "train", index) for index in range(size)]
         jobs += [Job(kind, "test", index) for index in range(_tenth(size))]
-    return jobs + [Job("reserved", "test", index) for index in range(_tenth(pictures))]
+    reserved: dict[ItemKind, int] = {"reserved": sizes.pictures, "region_reserved": sizes.regions}
+    return jobs + [Job(kind, "test", index) for kind, size in reserved.items() for index in range(_tenth(size))]
 
 
 def _tenth(size: int) -> int:

@@ -1,4 +1,4 @@
-"""The card of a built dataset: what it holds, how it was made, and whose drawings and voices are in it."""
+"""The card of a built dataset: what it holds, how it was made, and whose drawings, photographs and voices are in it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES
 _CARD = """\
 # The world of mmchat
 
-Drawn scenes, spoken questions and dialogues about {things} things, made by `mmchat world build` with seed
-{seed}. Pictures are {side} pixels wide and high, clips are 16 kHz mono. Paths in a row are relative to the
-folder of its split. Training and test share no scene, no question wording and no voice; `*_reserved.jsonl`
-holds pictures in styles that training never sees.
+Pictures, clips and dialogues about {things} things, made by `mmchat world build` with seed {seed}. Drawn pictures
+are {side} pixels wide and high, clips are mono, most of them at 16 kHz. Paths in a row are relative to the folder
+of its split. Training and test share no scene, no question wording and no voice.
 
-| file | rows |
-|---|---|
-{counts}
+| file | rows | a row |
+|---|---|---|
+{files}
 
 ## Drawings
 
@@ -26,31 +25,77 @@ holds pictures in styles that training never sees.
 |---|---|---|---|
 {sets}
 
-The drawings were turned, tinted and set on backgrounds. Voices: espeak-ng, flite and festival, all synthetic.
+The drawings were turned, tinted and set on backgrounds.
+{photographs}{recordings}
+## Voices and words
+
+Questions are spoken by espeak-ng, flite and festival: all synthetic. Silence, noise and music were made from numbers.
 Facts and wordings were written for mmchat (Apache-2.0).
 """
+
+_ROWS = {
+    "captions": "a picture, what it shows in a few words, and the names of its things",
+    "dialogues": "a dialogue in words, about one picture or two, or with clips; its kind; the answers that are right",
+    "photographs": "a dialogue about a photograph",
+    "recordings": "a clip of a person, to be written down",
+    "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
+    "texts": "a short text",
+    "transcripts": "a clip and what is said in it",
+    "captions_reserved": "as `captions.jsonl`, in styles that training never sees",
+    "dialogues_reserved": "as `dialogues.jsonl`, in styles that training never sees",
+    "regions_reserved": "as `regions.jsonl`, in styles that training never sees",
+}
+
+_Credits = Mapping[str, tuple[str, str, str]]  # title, address and licence by set
+
+PHOTOGRAPH_CREDITS: _Credits = {
+    "caltech101": ("Caltech 101", "https://data.caltech.edu/records/mzrjq-6wc02", "CC-BY-4.0"),
+    "cifar10": ("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html", "none stated by its authors"),
+    "clothing": (
+        "alexeygrigorev/clothing-dataset-small",
+        "https://github.com/alexeygrigorev/clothing-dataset-small",
+        "CC0-1.0",
+    ),
+    "grocery": (
+        "marcusklasson/GroceryStoreDataset",
+        "https://github.com/marcusklasson/GroceryStoreDataset",
+        "MIT",
+    ),
+}
+RECORDING_CREDITS: _Credits = {
+    "speech_commands_test": ("Speech Commands", "https://arxiv.org/abs/1804.03209", "CC-BY-4.0"),
+    "speech_commands_30words": ("Speech Commands", "https://arxiv.org/abs/1804.03209", "CC-BY-4.0"),
+    "ljtext_reader_pm": (
+        "the reader of PhilippMatthes/dc_tts",
+        "https://github.com/PhilippMatthes/dc_tts",
+        "Apache-2.0",
+    ),
+}
 
 
 def dataset_card(counts: Mapping[str, int], *, seed: int, things: int, side: int, icons: Path) -> str:
     """The text of `README.md`.
 
     Args:
-        counts: rows by file.
+        counts: rows by file; photographs and recordings are credited where there are rows of them.
         seed: of the build.
         things: how many the world holds.
-        side: of a picture, in pixels.
+        side: of a drawn picture, in pixels.
         icons: folder of the icon sets, whose `info.json` name author and licence.
     """
+    held = {Path(name).stem for name in counts}
     return _CARD.format(
         things=things,
         seed=seed,
         side=side,
-        counts="\n".join(f"| `{name}` | {count:,} |" for name, count in sorted(counts.items())),
+        files="\n".join(f"| `{name}` | {rows:,} | {_ROWS[Path(name).stem]} |" for name, rows in sorted(counts.items())),
         sets="\n".join(
             _credit(icons / style / "info.json", style, use)
             for styles, use in ((TRAIN_STYLES, "training and test"), (RESERVED_STYLES, "test alone"))
             for style in styles
         ),
+        photographs=_credits("Photographs", PHOTOGRAPH_CREDITS) if "photographs" in held else "",
+        recordings=_credits("Recordings of people", RECORDING_CREDITS) if "recordings" in held else "",
     )
 
 
@@ -62,3 +107,9 @@ def _credit(info: Path, style: str, use: str) -> str:
         f"| {style} | [{author.get('name', 'unknown')}]({author.get('url', '')}) "
         f"| [{licence.get('title', 'unknown')}]({licence.get('url', '')}) | {use} |"
     )
+
+
+def _credits(heading: str, credits: _Credits) -> str:
+    """A section with a table of sets."""
+    rows = "\n".join(f"| {name} | [{title}]({url}) | {licence} |" for name, (title, url, licence) in credits.items())
+    return f"\n## {heading}\n\n| set | source | licence |\n|---|---|---|\n{rows}\n"

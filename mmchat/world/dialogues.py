@@ -8,65 +8,55 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from mmchat.world.album_talk import album_dialogue, wants_alike
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import Split, answer, hasty, of_split, question, words_of
-from mmchat.world.picture_talk import ground, in_order, picture_dialogue, relation, seen
+from mmchat.world.phrasing import answers, words_of
+from mmchat.world.picture_talk import ground, picture_dialogue, seen
 from mmchat.world.scenes import Scene
-from mmchat.world.talk import TOPICS, Dialogue, Turn, statement, topics_of
-from mmchat.world.text_talk import text_dialogue, topic_question
+from mmchat.world.spots import in_order, relations
+from mmchat.world.talk import Dialogue, Turn, topics_of
+from mmchat.world.text_talk import text_dialogue
+from mmchat.world.voice_talk import echo_dialogue, echo_of, sound_dialogue
 
-__all__ = ["Dialogue", "Turn", "caption", "documents", "echo_dialogue", "picture_dialogue", "text_dialogue"]
+__all__ = [
+    "Dialogue",
+    "Turn",
+    "album_dialogue",
+    "caption",
+    "documents",
+    "echo_dialogue",
+    "echo_of",
+    "picture_dialogue",
+    "sound_dialogue",
+    "text_dialogue",
+    "wants_alike",
+]
 
 GROUND_SHARE_OF_CAPTIONS = 0.4
 RELATION_SHARE_OF_CAPTIONS = 0.5
-FACT_SHARE_OF_ECHOES = 0.4
-PICTURE_SHARE_OF_ECHOES = 0.3
 
 
 def caption(scene: Scene, rng: Random) -> str:
-    """What a picture shows, for contrastive training: "a cat", "two cats on a blue background"."""
+    """What a picture shows: "a cat", "two cats on a blue background", "a cat to the left of a dog"."""
     text = seen(scene)
     if scene.layout == "pair" and rng.random() < RELATION_SHARE_OF_CAPTIONS:
-        pair, relations = in_order(scene), relation(scene)
-        chosen = rng.randrange(2)
-        text = f"{pair[chosen].phrase} {relations[chosen]} {pair[1 - chosen].phrase}"
-    if scene.layout == "blank" or rng.random() < GROUND_SHARE_OF_CAPTIONS:
+        pair, chosen = in_order(scene), rng.randrange(2)
+        text = f"{pair[chosen].phrase} {relations(scene)[chosen]} {pair[1 - chosen].phrase}"
+    if scene.layout == "blank" or (scene.background and rng.random() < GROUND_SHARE_OF_CAPTIONS):
         text += f" on {ground(scene)}"
     return text
-
-
-def echo_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
-    """A sentence that is always spoken, and the typed wish to have it written; the answer quotes it."""
-    sentence = _sentence(things, rng, split)
-    wish = question("transcribe", "text_questions", rng, split)
-    turns = (
-        Turn("user", sentence, typed=hasty(wish, rng), spoken=sentence),
-        Turn("assistant", answer("transcribe", rng, sentence=sentence)),
-    )
-    return Dialogue(turns, "transcribe", (sentence.rstrip("?.!"),))
 
 
 def documents(things: Sequence[Thing], rng: Random) -> Iterator[str]:
     """One short text on each of `things`, in a new order, its sentences shuffled and some of them joined."""
     for thing in rng.sample(things, len(things)):
-        sentences = [statement(topic, thing, rng)[0] for topic in topics_of(thing) if topic != "fact"]
+        words = words_of(thing)
+        sentences = [answers(topic, **words)[0] for topic in topics_of(thing) if topic != "fact"]  # the plain wording
         sentences += thing.facts
         sentences += [f"Another word for {thing.name} is {synonym}." for synonym in thing.synonyms]
         sentences.append(_joined_sentence(thing, rng))
         rng.shuffle(sentences)
         yield " ".join(sentences)
-
-
-def _sentence(things: Sequence[Thing], rng: Random, split: Split) -> str:
-    """A question or a fact, as it should be spelt; facts are split too, so that none is spoken in both."""
-    facts = of_split([fact for thing in things for fact in thing.facts], split)
-    if facts and rng.random() < FACT_SHARE_OF_ECHOES:
-        return rng.choice(facts)
-    if rng.random() < PICTURE_SHARE_OF_ECHOES:
-        topic = rng.choice(("name", "describe", "background", "count_all", *TOPICS))
-        return question(topic, "picture_questions", rng, split)
-    thing = rng.choice(things)
-    return topic_question(rng.choice(topics_of(thing)), thing, rng, split)
 
 
 def _joined_sentence(thing: Thing, rng: Random) -> str:

@@ -24,7 +24,12 @@ from PIL import Image
 
 from mmchat.errors import DatasetError
 
-TRAIN_STYLES = ("noto", "noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "emojione", "fxemoji")
+TRAIN_STYLES = (
+    *("noto", "noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "emojione", "fxemoji"),
+    *("streamline-emojis", "fluent-emoji-high-contrast", "emojione-monotone"),
+)
+MONOCHROME_STYLES = ("fluent-emoji-high-contrast", "emojione-monotone")
+"""Sets of silhouettes in a single ink, which a picture chooses."""
 RESERVED_STYLES = ("openmoji", "emojione-v1")
 """Sets for evaluation alone: nothing is trained or tuned on them."""
 
@@ -120,16 +125,21 @@ def _rasterise_set(source: Path, names: tuple[str, ...]) -> dict[str, np.ndarray
     resvg = _import_resvg()
     try:
         icon_set = json.loads(source.read_text(encoding="utf-8"))
-        known = icon_set["icons"].keys() | icon_set.get("aliases", {}).keys()
+        drawn = {name: found for name in names if (found := icon_name(icon_set, name)) is not None}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{source} is not an iconify icon set: install the package again") from error
     rasters = {}
-    for name in names:
-        if name in known:
-            raster = _rasterise(resvg, _resolve(icon_set, name))
-            if raster is not None:
-                rasters[name] = raster
+    for name, found in drawn.items():
+        raster = _rasterise(resvg, _resolve(icon_set, found))
+        if raster is not None:
+            rasters[name] = raster
     return rasters
+
+
+def icon_name(icon_set: Mapping[str, Any], name: str) -> str | None:
+    """What a set calls an icon: one that draws a thing several times numbers its drawings; None where it has none."""
+    known = (icon_set["icons"], icon_set.get("aliases", {}))
+    return next((each for each in (name, f"{name}-1") if any(each in part for part in known)), None)
 
 
 def _import_resvg() -> ModuleType:

@@ -1,4 +1,4 @@
-"""One item of a dataset at a time: a picture, a typed or a spoken dialogue, with its files and rows.
+"""One item of a dataset at a time: a picture, an album, a typed or a spoken dialogue, with its files and rows.
 
 An item is made from a random generator of its own, seeded by its job, so that a dataset comes out the same
 whatever the number of processes that make it and whatever else it holds.
@@ -14,24 +14,40 @@ from typing import Any, Literal
 
 import numpy as np
 import soundfile
+from PIL import Image
 
-from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.world import dialogues
 from mmchat.world.concepts import Thing
-from mmchat.world.dialogues import caption, documents, echo_dialogue, picture_dialogue, text_dialogue
 from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, Drawings
+from mmchat.world.photographs import Photographs
 from mmchat.world.phrasing import Split
-from mmchat.world.scenes import Scene, draw, sample_scene
-from mmchat.world.speech import EVALUATION_VOICES, VOICES, Voice, perturb, speak
+from mmchat.world.recordings import Recordings
+from mmchat.world.rendering import draw
+from mmchat.world.scenes import Scene, photograph, sample_crowd, sample_scene
+from mmchat.world.sounds import SOUNDS, make_sound
+from mmchat.world.speech import EVALUATION_VOICES, SPEECH_RATE, VOICES, Voice, Waveform, perturb, resampled, speak
 from mmchat.world.talk import Dialogue
 
-ItemKind = Literal["picture", "reserved", "text", "spoken", "document"]
+ItemKind = Literal[
+    "picture",
+    "reserved",
+    "region",
+    "region_reserved",
+    "photo",
+    "album",
+    "text",
+    "spoken",
+    "recording",
+    "document",
+]
 
 PICTURE_QUALITY = 88
 _SHARDS = 100
 _SECOND_DIALOGUE_SHARE = 0.5
-_SPOKEN_SHARES = {"picture": 0.35, "text": 0.25, "echo": 0.4}
+_SPOKEN_SHARES = {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08}
 _CLEAN_SHARE = 0.15  # clips as the program speaks them; the rest get a room, a level and noise
 _MEDIA_FIRST_SHARE = 0.7
+_RATES = {16_000: 0.8, 8_000: 0.08, 22_050: 0.04, 44_100: 0.04, 48_000: 0.04}  # Hz, of the files
 
 
 @dataclass(frozen=True)
@@ -56,14 +72,24 @@ class Row:
     value: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What items are made from; photographs and recordings only where some are wanted."""
+
+    things: Sequence[Thing]
+    drawings: Drawings
+    photographs: Photographs | None = None
+    recordings: Recordings | None = None
+
+
 class Maker:
     """Makes items into a dataset folder."""
 
-    def __init__(self, folder: Path, seed: int, things: Sequence[Thing], drawings: Drawings) -> None:
+    def __init__(self, folder: Path, seed: int, sources: Sources) -> None:
         self._folder = folder
         self._seed = seed
-        self._things = things
-        self._drawings = drawings
+        self._things = sources.things
+        self._sources = sources
 
     def make(self, job: Job) -> list[Row]:
         """Write the media of an item and return its rows.
@@ -72,65 +98,133 @@ class Maker:
             DatasetError: nothing can be drawn in the styles wanted, or a speech program is missing.
         """
         rng = job.rng(self._seed)
-        if job.kind == "picture":
-            return self._picture(job, TRAIN_STYLES, "", rng)
-        if job.kind == "reserved":
-            return self._picture(job, RESERVED_STYLES, "_reserved", rng)
-        if job.kind == "text":
-            dialogue = text_dialogue(self._things, rng, job.split)
-            return [Row(job.split, "dialogues.jsonl", _written(dialogue, {}, None, rng))]
-        if job.kind == "spoken":
-            return self._spoken(job, rng)
-        return [Row(job.split, "texts.jsonl", {"text": text}) for text in documents(self._things, rng)]
+        match job.kind:
+            case "picture":
+                return self._picture(job, TRAIN_STYLES, "", rng)
+            case "reserved":
+                return self._picture(job, RESERVED_STYLES, "_reserved", rng)
+            case "region":
+                return self._crowd(job, TRAIN_STYLES, "", rng)
+            case "region_reserved":
+                return self._crowd(job, RESERVED_STYLES, "_reserved", rng)
+            case "photo":
+                return self._photo(job, rng)
+            case "album":
+                return self._album(job, rng)
+            case "text":
+                return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
+            case "spoken":
+                return self._spoken(job, rng)
+            case "recording":
+                return self._recording(job, rng)
+            case "document":
+                texts = dialogues.documents(self._things, rng)
+                return [Row(job.split, "texts.jsonl", {"text": text}) for text in texts]
 
     def _picture(self, job: Job, styles: Sequence[str], suffix: str, rng: Random) -> list[Row]:
-        scene = sample_scene(self._things, self._drawings, styles, rng)
-        image = self._save_picture(job, scene, rng)
-        names = list(dict.fromkeys(placed.thing.name for placed in scene.placed))
-        text = caption(scene, rng)
-        rows = [Row(job.split, f"captions{suffix}.jsonl", {"image": image, "text": text, "things": names})]
+        scene = sample_scene(self._things, self._sources.drawings, styles, rng)
+        image = self._save_scene(job, scene, rng)
+        rows = [_caption_row(job, f"captions{suffix}.jsonl", image, scene, rng)]
         for _ in range(1 + (rng.random() < _SECOND_DIALOGUE_SHARE)):
-            dialogue = picture_dialogue(scene, self._things, rng, job.split)
-            rows.append(Row(job.split, f"dialogues{suffix}.jsonl", _written(dialogue, {}, image, rng)))
+            dialogue = dialogues.picture_dialogue(scene, self._things, rng, job.split)
+            rows.append(_dialogue_row(job, dialogue, rng, {0: image}, [scene], file=f"dialogues{suffix}.jsonl"))
         return rows
+
+    def _crowd(self, job: Job, styles: Sequence[str], suffix: str, rng: Random) -> list[Row]:
+        """A picture for its names and their places alone."""
+        scene = sample_crowd(self._things, self._sources.drawings, styles, rng)
+        image = self._save(job, draw(scene, self._sources.drawings, rng, bold=job.split == "train"))
+        return [Row(job.split, f"regions{suffix}.jsonl", _regions(image, scene))]
+
+    def _photo(self, job: Job, rng: Random) -> list[Row]:
+        assert self._sources.photographs is not None, "photographs were asked for, and none are there"
+        thing, picture = self._sources.photographs.sample(job.split, rng)
+        scene, image = photograph(thing), self._save(job, picture)
+        dialogue = dialogues.picture_dialogue(scene, self._things, rng, job.split)
+        return [
+            Row(job.split, "regions.jsonl", _regions(image, scene)),
+            _caption_row(job, "captions.jsonl", image, scene, rng),
+            _dialogue_row(job, dialogue, rng, {0: image}, [scene], file="photographs.jsonl"),
+        ]
+
+    def _album(self, job: Job, rng: Random) -> list[Row]:
+        """A dialogue about two pictures."""
+        drawings = self._sources.drawings
+        first = sample_scene(self._things, drawings, TRAIN_STYLES, rng, "one")
+        things = [first.placed[0].thing] if dialogues.wants_alike(rng) else self._things
+        scenes = [first, sample_scene(things, drawings, TRAIN_STYLES, rng, "one")]
+        pictures = [draw(scene, drawings, rng) for scene in scenes]
+        dialogue = dialogues.album_dialogue(scenes, self._things, rng, job.split)
+        shown = {number for turn in dialogue.turns for number in turn.pictures}
+        images = {number: self._save(job, pictures[number], number) for number in sorted(shown)}
+        return [_dialogue_row(job, dialogue, rng, images, [scenes[number] for number in images])]
 
     def _spoken(self, job: Job, rng: Random) -> list[Row]:
         """A dialogue whose last question is a clip instead of text, and the transcript of each clip."""
         source = rng.choices(list(_SPOKEN_SHARES), weights=list(_SPOKEN_SHARES.values()))[0]
-        image = None
+        images: dict[int, str] = {}
+        scenes: list[Scene] = []
         if source == "picture":
-            scene = sample_scene(self._things, self._drawings, TRAIN_STYLES, rng)
-            dialogue = _speakable(lambda: picture_dialogue(scene, self._things, rng, job.split))
-            image = self._save_picture(job, scene, rng)
+            scenes = [sample_scene(self._things, self._sources.drawings, TRAIN_STYLES, rng)]
+            dialogue = _speakable(lambda: dialogues.picture_dialogue(scenes[0], self._things, rng, job.split))
+            images = {0: self._save_scene(job, scenes[0], rng)}
         elif source == "text":
-            dialogue = _speakable(lambda: text_dialogue(self._things, rng, job.split))
+            dialogue = _speakable(lambda: dialogues.text_dialogue(self._things, rng, job.split))
+        elif source == "echo":
+            dialogue = dialogues.echo_dialogue(self._things, rng, job.split)
         else:
-            dialogue = echo_dialogue(self._things, rng, job.split)
+            dialogue = dialogues.sound_dialogue(rng.choice(SOUNDS), rng, job.split)
         voice = rng.choice(VOICES if job.split == "train" else EVALUATION_VOICES)
         last = max(position for position, turn in enumerate(dialogue.turns) if turn.role == "user")
-        rows, clips = [], {}
-        for position, turn in enumerate(dialogue.turns):
-            if position == last or turn.typed:
-                clips[position] = self._save_clip(job, position, turn.spoken, voice, rng)
-                transcript = {"audio": clips[position], "text": turn.spoken, "voice": str(voice)}
-                rows.append(Row(job.split, "transcripts.jsonl", transcript))
-        return [*rows, Row(job.split, "dialogues.jsonl", _written(dialogue, clips, image, rng))]
+        clips = {
+            position: self._clip(job, position, dialogue, voice, rng)
+            for position, turn in enumerate(dialogue.turns)
+            if position == last or turn.typed
+        }
+        transcripts = [
+            {"audio": clip, "text": dialogue.turns[position].spoken, "voice": str(voice)}
+            for position, clip in clips.items()
+            if dialogue.turns[position].spoken
+        ]
+        rows = [Row(job.split, "transcripts.jsonl", transcript) for transcript in transcripts]
+        return [*rows, _dialogue_row(job, dialogue, rng, images, scenes, clips)]
 
-    def _save_picture(self, job: Job, scene: Scene, rng: Random) -> str:
-        name = f"images/{job.index % _SHARDS:02d}/{job.kind}-{job.index:06d}.webp"
-        picture = draw(scene, self._drawings, rng)
+    def _recording(self, job: Job, rng: Random) -> list[Row]:
+        """What a person said, to be written."""
+        assert self._sources.recordings is not None, "recordings were asked for, and none are there"
+        text, waveform, rate = self._sources.recordings.sample(job.split, rng)
+        clip = self._save_clip(job, 0, waveform, rate, rng)
+        return [
+            Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": "person"}),
+            _dialogue_row(job, dialogues.echo_of(text, rng, job.split), rng, clips={0: clip}, file="recordings.jsonl"),
+        ]
+
+    def _save_scene(self, job: Job, scene: Scene, rng: Random) -> str:
+        return self._save(job, draw(scene, self._sources.drawings, rng))
+
+    def _save(self, job: Job, picture: Image.Image, number: int = 0) -> str:
+        name = f"images/{job.index % _SHARDS:02d}/{job.kind}-{job.index:06d}-{number}.webp"
         picture.save(self._prepare(job.split, name), "WEBP", quality=PICTURE_QUALITY, method=2)
         return name
 
-    def _save_clip(self, job: Job, position: int, text: str, voice: Voice, rng: Random) -> str:
-        name = f"audio/{job.index % _SHARDS:02d}/{job.kind}-{job.index:06d}-{position}.flac"
+    def _clip(self, job: Job, position: int, dialogue: Dialogue, voice: Voice, rng: Random) -> str:
+        """The clip of a turn: its words in a voice, or a sound."""
+        turn = dialogue.turns[position]
         sound = np.random.default_rng(rng.getrandbits(64))
-        waveform, rate = speak(text, voice, sound)
+        if turn.sound is not None:
+            return self._save_clip(job, position, make_sound(turn.sound, sound), SPEECH_RATE, rng)
+        waveform, rate = speak(turn.spoken, voice, sound)
         if rng.random() >= _CLEAN_SHARE:
             waveform = perturb(waveform, rate, sound)
-        clip = AudioPart.from_waveform(waveform, rate, name)
-        path = self._prepare(job.split, name)
-        soundfile.write(path, clip.waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        return self._save_clip(job, position, waveform, rate, rng)
+
+    def _save_clip(self, job: Job, position: int, waveform: Waveform, rate: int, rng: Random) -> str:
+        """A FLAC file of one of the usual rates."""
+        name = f"audio/{job.index % _SHARDS:02d}/{job.kind}-{job.index:06d}-{position}.flac"
+        wanted = rng.choices(list(_RATES), weights=list(_RATES.values()))[0]
+        soundfile.write(
+            self._prepare(job.split, name), resampled(waveform, rate, wanted), wanted, format="FLAC", subtype="PCM_16"
+        )
         return name
 
     def _prepare(self, split: Split, name: str) -> Path:
@@ -146,18 +240,52 @@ def _speakable(make: Callable[[], Dialogue]) -> Dialogue:
     return dialogue
 
 
-def _written(dialogue: Dialogue, clips: Mapping[int, str], image: str | None, rng: Random) -> dict[str, Any]:
-    """A dialogue as a row: a turn that has a clip keeps only its typed text, beside the clip."""
+def _regions(image: str, scene: Scene) -> dict[str, Any]:
+    """Where each thing of a picture stands: left, top, right and bottom as shares of the side."""
+    boxes = [{"name": p.thing.name, "box": [round(edge, 3) for edge in p.box]} for p in scene.placed]
+    return {"image": image, "regions": boxes, **_style([scene])}
+
+
+def _caption_row(job: Job, file: str, image: str, scene: Scene, rng: Random) -> Row:
+    names = list(dict.fromkeys(placed.thing.name for placed in scene.placed))
+    value = {"image": image, "text": dialogues.caption(scene, rng), "things": names, **_style([scene])}
+    return Row(job.split, file, value)
+
+
+def _dialogue_row(
+    job: Job,
+    dialogue: Dialogue,
+    rng: Random,
+    images: Mapping[int, str] | None = None,
+    scenes: Sequence[Scene] = (),
+    clips: Mapping[int, str] | None = None,
+    file: str = "dialogues.jsonl",
+) -> Row:
+    """A dialogue as a row: a turn that has a clip keeps only its typed text, beside the clip.
+
+    Args:
+        images: files of the pictures by their number in the dialogue.
+        scenes: what these show.
+        clips: files of the clips by the position of their turn.
+    """
+    images, clips = images or {}, clips or {}
     messages = []
     for position, turn in enumerate(dialogue.turns):
-        text = turn.typed if position in clips else turn.text
-        parts: list[dict[str, str]] = []
-        if turn.picture:
-            assert image is not None, "a turn shows a picture that was not drawn"
-            parts.append({"type": "image", "image": image})
+        parts: list[dict[str, str]] = [{"type": "image", "image": images[number]} for number in turn.pictures]
         if position in clips:
             parts.append({"type": "audio", "audio": clips[position]})
+        text = turn.typed if position in clips else turn.text
         words = [{"type": "text", "text": text}] if text else []
         parts = parts + words if rng.random() < _MEDIA_FIRST_SHARE else words + parts
         messages.append({"role": turn.role, "content": parts})
-    return {"messages": messages, "kind": dialogue.kind, "accept": list(dialogue.accept)}
+    value: dict[str, Any] = {"messages": messages, "kind": dialogue.kind, "accept": list(dialogue.accept)}
+    spoken = [dialogue.turns[position].spoken for position in sorted(clips)]
+    if any(spoken):
+        value["transcripts"] = spoken
+    return Row(job.split, file, {**value, **_style(scenes)})
+
+
+def _style(scenes: Sequence[Scene]) -> dict[str, str]:
+    """The style of what is seen, where all of it is of one."""
+    styles = {placed.style for scene in scenes for placed in scene.placed}
+    return {"style": styles.pop()} if len(styles) == 1 else {}

@@ -68,6 +68,11 @@ def answer(topic: str, rng: Random, **words: str) -> str:
     return wording.format(**words)
 
 
+def answers(topic: str, **words: str) -> list[str]:
+    """Every wording of an answer, filled."""
+    return [wording.format(**words) for wording in read_wordings("answers")[topic]]
+
+
 def hasty(text: str, rng: Random, *, keep_capitals: bool = False) -> str:
     """`text` as people type it: often in small letters, often without the mark at its end."""
     haste = rng.choices(list(_HASTE), weights=list(_HASTE.values()))[0]

@@ -1,8 +1,9 @@
-"""Dialogues about a scene: what is seen, where, how many, on what background, and what is known about it."""
+"""Dialogues about a scene: what is seen, where, how many, how big, on what background, and what is known about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from mmchat.world.concepts import Thing
@@ -10,12 +11,15 @@ from mmchat.world.phrasing import (
     NUMBERS,
     Split,
     answer,
+    capitalise,
     counted,
     indefinite,
+    joined,
     question,
     words_of,
 )
-from mmchat.world.scenes import Layout, Scene
+from mmchat.world.scenes import SIZES_APART, Layout, Placed, Scene
+from mmchat.world.spots import in_order, relations, sides, spots
 from mmchat.world.talk import TOPICS, Dialogue, Exchange, continued, dialogue, statement, topics_of
 
 KIND_WEIGHTS: Mapping[Layout, Mapping[str, float]] = {
@@ -23,15 +27,18 @@ KIND_WEIGHTS: Mapping[Layout, Mapping[str, float]] = {
         **{"describe": 4, "name": 5, "background": 2, "count": 1, "is_there": 2, "is_this": 2, "followup": 4},
         **{"place": 2, "use": 2, "fact": 2, "category": 1, "part": 0.5, "sound": 0.5, "colour": 0.5},
     },
-    "same": {"describe": 2, "name": 2, "background": 1, "count": 5, "is_there": 1, "followup": 2},
+    "same": {"describe": 2, "name": 2, "background": 1, "count": 6, "is_there": 1, "followup": 2},
     "pair": {
-        "describe": 2,
-        "name": 2,
-        "background": 1,
-        "count": 1,
-        "position": 6,
-        "is_there": 2,
+        **{"describe": 2, "name": 2, "background": 1, "count": 1, "position": 6, "is_there": 2, "size": 3},
         "followup": 2,
+    },
+    "some": {
+        **{"describe": 2, "name": 2, "background": 1, "count": 2, "position": 6, "is_there": 2},
+        "followup": 2,
+    },
+    "photo": {
+        **{"describe": 3, "name": 5, "is_there": 1, "is_this": 1},
+        **{"place": 1, "use": 1, "fact": 1, "category": 1},
     },
     "blank": {"describe": 3, "name": 3, "background": 1, "count": 1, "is_there": 1},
 }
@@ -40,10 +47,9 @@ ABSENT_SHARE_OF_COUNTS = 0.1
 KIN_SHARE_OF_ABSENT = 0.5
 
 _SOURCE = "picture_questions"
-_AXES = (
-    (("on the left", "on the right"), ("to the left of", "to the right of")),
-    (("at the top", "at the bottom"), ("above", "below")),
-)
+_NAMING = {"one": "name", "photo": "name", "same": "name_many", "pair": "name_pair", "some": "name_pair"}
+_DESCRIBING = {"one": "describe", "photo": "describe_photo"}  # all others: describe_many
+_Ask = Callable[[Scene, Sequence[Thing], Random, Split], Exchange]
 
 
 def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
@@ -56,21 +62,11 @@ def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: 
     weights = KIND_WEIGHTS[scene.layout]
     topics = topics_of(scene.placed[0].thing) if scene.placed else []
     kinds = [kind for kind in weights if kind not in TOPICS or kind in topics]
+    if bigger_and_smaller(scene) is None:
+        kinds = [kind for kind in kinds if kind != "size"]
     kind = rng.choices(kinds, [weights[kind] for kind in kinds])[0]
-    exchanges = _follow_up(scene, rng, split) if kind == "followup" else [_ask(kind, scene, things, rng, split)]
-    return dialogue(kind if scene.placed else "blank", exchanges, rng, picture=True)
-
-
-def in_order(scene: Scene) -> tuple[Thing, ...]:
-    """The things of a scene, each once, from left to right or from top to bottom."""
-    axis = _axis(scene)
-    placed = sorted(scene.placed, key=lambda placed: placed.y if axis else placed.x)
-    return tuple(dict.fromkeys(placed.thing for placed in placed))
-
-
-def relation(scene: Scene) -> tuple[str, str]:
-    """How the first of a pair stands to the second, and the second to the first: "to the left of", …"""
-    return _AXES[_axis(scene)][1]
+    first, *later = _follow_up(scene, rng, split) if kind == "followup" else [_ask(kind, scene, things, rng, split)]
+    return dialogue(_kind(kind, scene), [replace(first, pictures=(0,)), *later], rng, split)
 
 
 def seen(scene: Scene) -> str:
@@ -80,7 +76,7 @@ def seen(scene: Scene) -> str:
         return "nothing"
     if scene.layout == "same":
         return counted(shown[0], len(scene.placed))
-    return " and ".join(thing.phrase for thing in shown)
+    return joined([thing.phrase for thing in shown], "and")
 
 
 def ground(scene: Scene) -> str:
@@ -88,24 +84,44 @@ def ground(scene: Scene) -> str:
     return indefinite(f"{scene.background} background")
 
 
-def _axis(scene: Scene) -> int:
-    """0 where the first two things stand side by side, 1 where one is above the other."""
-    if len(scene.placed) < 2:
-        return 0
-    first, second = scene.placed[:2]
-    return int(abs(first.y - second.y) > abs(first.x - second.x))
+def name_exchange(scene: Scene, rng: Random, split: Split) -> Exchange:
+    """What is this?"""
+    asked = question("name", _SOURCE, rng, split)
+    if scene.layout == "blank":
+        return _blank(asked, scene, rng)
+    text = answer(_NAMING[scene.layout], rng, seen=seen(scene))
+    return Exchange(asked, text, _content_names(scene), short=f"{capitalise(seen(scene))}.")
+
+
+def bigger_and_smaller(scene: Scene) -> tuple[Placed, Placed] | None:
+    """The two of a pair, the bigger first; None where there is no pair or its sizes are alike."""
+    if scene.layout != "pair":
+        return None
+    bigger, smaller = sorted(scene.placed, key=lambda placed: placed.size, reverse=True)
+    return (bigger, smaller) if bigger.size >= SIZES_APART * smaller.size else None
+
+
+def _kind(kind: str, scene: Scene) -> str:
+    """How evaluation calls a question: what is asked of several things is another skill than of one."""
+    if not scene.placed:
+        return "blank"
+    if kind in ("name", "describe") and scene.layout in ("pair", "some"):
+        return f"{kind}_several"
+    return kind
 
 
 def _ask(kind: str, scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     if kind in TOPICS:
         return _topic(kind, scene.placed[0].thing, rng, split, lead=True)
+    if kind == "name":
+        return name_exchange(scene, rng, split)
     if kind == "background":
         return _background(scene, rng, split)
-    asks: dict[str, Callable[[Scene, Sequence[Thing], Random, Split], Exchange]] = {
+    asks: dict[str, _Ask] = {
         "describe": _describe,
-        "name": _name,
         "count": _count,
-        "position": _position,
+        "position": _position if scene.layout == "pair" else _position_of_several,
+        "size": _size,
         "is_there": _is_there,
         "is_this": _is_this,
     }
@@ -119,12 +135,18 @@ def _topic(topic: str, thing: Thing, rng: Random, split: Split, *, lead: bool = 
     return Exchange(question(topic, _SOURCE, rng, split), text, accept)
 
 
+def _blank(asked: str, scene: Scene, rng: Random) -> Exchange:
+    return Exchange(asked, answer("blank", rng, ground=ground(scene)), ("nothing",), short="Nothing.")
+
+
 def _content_names(scene: Scene) -> tuple[str, ...]:
-    """What an answer that names the content holds; of a pair it holds both."""
+    """What an answer that names the content holds; of several things it holds all."""
     shown = in_order(scene)
     if scene.layout == "pair":
         first, second = (thing.phrase for thing in shown)
         return f"{first} and {second}", f"{second} and {first}"
+    if scene.layout == "some":
+        return (seen(scene),)
     if scene.layout == "same":
         return shown[0].plural, *shown[0].names
     return shown[0].names if shown else ("nothing",)
@@ -133,74 +155,86 @@ def _content_names(scene: Scene) -> tuple[str, ...]:
 def _describe(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     asked = question("describe", _SOURCE, rng, split)
     if scene.layout == "blank":
-        return Exchange(asked, answer("blank", rng, ground=ground(scene)), ("nothing",))
-    topic = "describe" if scene.layout == "one" else "describe_many"
-    text = answer(topic, rng, seen=seen(scene), ground=ground(scene))
+        return _blank(asked, scene, rng)
+    text = answer(_DESCRIBING.get(scene.layout, "describe_many"), rng, seen=seen(scene), ground=ground(scene))
     shown = in_order(scene)
-    if scene.layout == "one" and rng.random() < FACT_SHARE_OF_DESCRIPTIONS:
+    if scene.layout in ("one", "photo") and rng.random() < FACT_SHARE_OF_DESCRIPTIONS:
         text += f" {rng.choice(shown[0].facts)}"
     if scene.layout == "pair":
-        sides = _AXES[_axis(scene)][0]
+        first_side, second_side = sides(scene)
         names = {"first": shown[0].name, "second": shown[1].name}
-        both = answer("position_both", rng, first_side=sides[0], second_side=sides[1], **names)
+        both = answer("position_both", rng, first_side=first_side, second_side=second_side, **names)
         text += f" {both}"
     return Exchange(asked, text, _content_names(scene))
 
 
-def _name(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
-    asked = question("name", _SOURCE, rng, split)
-    if scene.layout == "blank":
-        return Exchange(asked, answer("blank", rng, ground=ground(scene)), ("nothing",))
-    topic = {"one": "name", "same": "name_many", "pair": "name_pair"}[scene.layout]
-    return Exchange(asked, answer(topic, rng, seen=seen(scene)), _content_names(scene))
-
-
 def _background(scene: Scene, rng: Random, split: Split) -> Exchange:
     asked = question("background", _SOURCE, rng, split)
-    return Exchange(asked, answer("background", rng, background=scene.background), (scene.background,))
+    text = answer("background", rng, background=scene.background)
+    return Exchange(asked, text, (scene.background,), short=f"{capitalise(scene.background)}.")
 
 
 def _count(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     if scene.layout == "blank":
-        return Exchange(
-            question("count_all", _SOURCE, rng, split),
-            answer("blank", rng, ground=ground(scene)),
-            ("nothing",),
-        )
+        return _blank(question("count_all", _SOURCE, rng, split), scene, rng)
     if rng.random() < ABSENT_SHARE_OF_COUNTS:
         absent = words_of(_absent(scene, things, rng))
         asked = question("count", _SOURCE, rng, split, **absent)
-        return Exchange(asked, answer("count_none", rng, seen=seen(scene), **absent), ("no",))
-    if scene.layout == "pair":
+        return Exchange(asked, answer("count_none", rng, seen=seen(scene), **absent), ("no", "none"), short="None.")
+    number = len(scene.placed)
+    short = f"{capitalise(NUMBERS[number])}."
+    if scene.layout in ("pair", "some"):
         asked = question("count_all", _SOURCE, rng, split)
-        return Exchange(asked, answer("count_pair", rng, seen=seen(scene)), ("two",))
-    thing, number = scene.placed[0].thing, len(scene.placed)
-    topic = "count" if rng.random() < 0.5 else "count_all"
-    asked = question(topic, _SOURCE, rng, split, **words_of(thing))
+        text = answer("count_several", rng, number=NUMBERS[number], seen=seen(scene))
+        return Exchange(asked, text, (NUMBERS[number],), short=short)
+    thing = scene.placed[0].thing
+    asked = question("count" if rng.random() < 0.5 else "count_all", _SOURCE, rng, split, **words_of(thing))
     if number > 1:
         text = answer("count_many", rng, counted=counted(thing, number))
     elif thing.article == "":
         text = answer("count_one_mass", rng, seen=seen(scene))
     else:
         text = answer("count_one", rng, counted=counted(thing, number))
-    return Exchange(asked, text, (NUMBERS[number],))
+    return Exchange(asked, text, (NUMBERS[number],), short=short)
 
 
 def _position(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
-    sides, relations = _AXES[_axis(scene)]
+    """Of two things: which stands on a side, where one of them is, or which is left of the other."""
     pair = in_order(scene)
     chosen = rng.randrange(2)
-    words, side = words_of(pair[chosen]), sides[chosen]
+    words, side = words_of(pair[chosen]), sides(scene)[chosen]
+    short = f"{pair[chosen].capitalised}."
     way = rng.choice(("position_side", "position_relation", "position_where"))
     if way == "position_side":
         asked = question(way, _SOURCE, rng, split, side=side)
-        return Exchange(asked, answer("position", rng, side=side, **words), pair[chosen].names)
+        return Exchange(asked, answer("position", rng, side=side, **words), pair[chosen].names, short=short)
     if way == "position_where":
         asked = question(way, _SOURCE, rng, split, **words)
-        return Exchange(asked, answer(way, rng, side=side, **words), (side,))
-    reference = {"relation": relations[chosen], "other": pair[1 - chosen].name}
+        return Exchange(asked, answer(way, rng, side=side, **words), (side,), short=f"{capitalise(side)}.")
+    reference = {"relation": relations(scene)[chosen], "other": pair[1 - chosen].name}
     asked = question(way, _SOURCE, rng, split, **reference)
-    return Exchange(asked, answer(way, rng, **reference, **words), pair[chosen].names)
+    return Exchange(asked, answer(way, rng, **reference, **words), pair[chosen].names, short=short)
+
+
+def _position_of_several(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """Of three or more things: what stands at a spot, or where one of them is."""
+    placed, spot = rng.choice(spots(scene))
+    words = words_of(placed.thing)
+    if rng.random() < 0.5:
+        asked = question("position_at", _SOURCE, rng, split, spot=spot)
+        text = answer("position_at", rng, spot=spot, **words)
+        return Exchange(asked, text, placed.thing.names, short=f"{placed.thing.capitalised}.")
+    asked = question("position_of", _SOURCE, rng, split, **words)
+    return Exchange(asked, answer("position_of", rng, spot=spot, **words), (spot,), short=f"{capitalise(spot)}.")
+
+
+def _size(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    pair = bigger_and_smaller(scene)
+    assert pair is not None, "sizes are asked where they differ"
+    chosen = rng.randrange(2)
+    thing, word = pair[chosen].thing, ("bigger", "smaller")[chosen]
+    text = answer("size", rng, word=word, **words_of(thing))
+    return Exchange(question(f"size_{word}", _SOURCE, rng, split), text, thing.names, short=f"The {thing.name}.")
 
 
 def _is_there(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
@@ -208,21 +242,21 @@ def _is_there(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) 
     if scene.placed and rng.random() < 0.5:
         thing = rng.choice(in_order(scene))
         asked = question("is_there", _SOURCE, rng, split, **words_of(thing))
-        return Exchange(asked, answer("yes_there", rng, **words_of(thing)), ("yes",))
+        return Exchange(asked, answer("yes_there", rng, **words_of(thing)), ("yes",), short="Yes.")
     absent = words_of(_absent(scene, things, rng))
     content = seen(scene) if scene.placed else f"nothing but {ground(scene)}"
     asked = question("is_there", _SOURCE, rng, split, **absent)
-    return Exchange(asked, answer("no_there", rng, seen=content, **absent), ("no",))
+    return Exchange(asked, answer("no_there", rng, seen=content, **absent), ("no",), short="No.")
 
 
 def _is_this(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     thing = scene.placed[0].thing
     if rng.random() < 0.5:
         asked = question("is_this", _SOURCE, rng, split, **words_of(thing))
-        return Exchange(asked, answer("yes_this", rng, seen=seen(scene)), ("yes",))
+        return Exchange(asked, answer("yes_this", rng, seen=seen(scene)), ("yes",), short="Yes.")
     absent = words_of(_absent(scene, things, rng))
     asked = question("is_this", _SOURCE, rng, split, **absent)
-    return Exchange(asked, answer("no_this", rng, seen=seen(scene), **absent), ("no",))
+    return Exchange(asked, answer("no_this", rng, seen=seen(scene), **absent), ("no",), short="No.")
 
 
 def _absent(scene: Scene, things: Sequence[Thing], rng: Random) -> Thing:
@@ -236,9 +270,10 @@ def _absent(scene: Scene, things: Sequence[Thing], rng: Random) -> Thing:
 
 def _follow_up(scene: Scene, rng: Random, split: Split) -> list[Exchange]:
     """Two or three exchanges; what "it" is was said in the first."""
-    if scene.layout == "pair":
-        return _follow_up_of_pair(scene, rng, split)
-    first = rng.choice((_name, _describe))(scene, (), rng, split)
+    if scene.layout in ("pair", "some"):
+        return _follow_up_of_several(scene, rng, split)
+    named = rng.random() < 0.5
+    first = name_exchange(scene, rng, split) if named else _describe(scene, (), rng, split)
     if scene.layout == "same":
         later = [rng.choice((_background, _count_again))(scene, rng, split)]
     else:
@@ -251,12 +286,19 @@ def _follow_up(scene: Scene, rng: Random, split: Split) -> list[Exchange]:
     return [first, *(_continue(exchange, rng) for exchange in later)]
 
 
-def _follow_up_of_pair(scene: Scene, rng: Random, split: Split) -> list[Exchange]:
-    chosen = rng.randrange(2)
-    thing, side = in_order(scene)[chosen], _AXES[_axis(scene)][0][chosen]
-    asked = question("position_side", _SOURCE, rng, split, side=side)
-    first = Exchange(asked, answer("position", rng, side=side, **words_of(thing)), thing.names)
-    return [first, _continue(_topic(rng.choice(topics_of(thing)), thing, rng, split), rng)]
+def _follow_up_of_several(scene: Scene, rng: Random, split: Split) -> list[Exchange]:
+    if scene.layout == "pair":
+        chosen = rng.randrange(2)
+        thing, spot = in_order(scene)[chosen], sides(scene)[chosen]
+        asked = question("position_side", _SOURCE, rng, split, side=spot)
+        text = answer("position", rng, side=spot, **words_of(thing))
+    else:
+        placed, spot = rng.choice(spots(scene))
+        thing = placed.thing
+        asked = question("position_at", _SOURCE, rng, split, spot=spot)
+        text = answer("position_at", rng, spot=spot, **words_of(thing))
+    later = _continue(_topic(rng.choice(topics_of(thing)), thing, rng, split), rng)
+    return [Exchange(asked, text, thing.names), later]
 
 
 def _count_again(scene: Scene, rng: Random, split: Split) -> Exchange:
@@ -266,4 +308,4 @@ def _count_again(scene: Scene, rng: Random, split: Split) -> Exchange:
 
 
 def _continue(exchange: Exchange, rng: Random) -> Exchange:
-    return Exchange(continued(exchange.question, rng), exchange.answer, exchange.accept)
+    return replace(exchange, question=continued(exchange.question, rng))

@@ -126,10 +126,15 @@ def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, 
         waveform, rate = soundfile.read(io.BytesIO(target.read_bytes()), dtype="float32")
     if waveform.ndim != 1 or not np.any(waveform):
         raise DatasetError(f"{voice} said nothing for {text!r}")
-    if rate != SPEECH_RATE:
-        divisor = int(np.gcd(rate, SPEECH_RATE))
-        waveform = resample_poly(waveform, SPEECH_RATE // divisor, rate // divisor)
-    return np.clip(waveform, -1, 1).astype(np.float32), SPEECH_RATE
+    return resampled(waveform, rate, SPEECH_RATE), SPEECH_RATE
+
+
+def resampled(waveform: Waveform, rate: int, wanted: int) -> Waveform:
+    """A (samples,) waveform of `rate` Hz at `wanted` Hz, in [-1, 1]."""
+    if rate != wanted:
+        divisor = int(np.gcd(rate, wanted))
+        waveform = resample_poly(waveform, wanted // divisor, rate // divisor)
+    return np.clip(waveform, -1, 1).astype(np.float32)
 
 
 def _command(voice: Voice, speed: float, pitch: float | None, text: str, target: Path) -> list[str]:
@@ -181,7 +186,7 @@ def perturb(waveform: Waveform, rate: int, rng: np.random.Generator) -> Waveform
     if rng.random() < 1 / 4:
         voice = _band_limited(voice, rate, float(rng.uniform(6_800, 8_000)))
     power = float(np.mean(voice[before : before + len(waveform)] ** 2))
-    voice += _noise(len(voice), rng) * np.sqrt(power / 10 ** (rng.uniform(15, 40) / 10))
+    voice += coloured_noise(len(voice), rng) * np.sqrt(power / 10 ** (rng.uniform(15, 40) / 10))
     level = 10 ** (rng.uniform(-20, -1) / 20)
     voice *= level / np.abs(voice).max()
     return voice.astype(np.float32)
@@ -210,11 +215,11 @@ def _band_limited(voice: NDArray[np.float64], rate: int, band_rate: float) -> ND
     return limited
 
 
-def _noise(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise of power 1, anywhere between white and brownish (1/f)."""
+def coloured_noise(samples: int, rng: np.random.Generator, tilt: tuple[float, float] = (0, 0.5)) -> NDArray[np.float64]:
+    """(samples,) noise of power 1; its amplitude falls as a power of frequency from `tilt`: 0 white, 1 brown."""
     padded = next_fast_len(samples, real=True)
     spectrum = np.fft.rfft(rng.normal(size=padded))
-    tilt = np.arange(1, len(spectrum) + 1) ** -float(rng.uniform(0, 0.5))
-    noise: NDArray[np.float64] = np.fft.irfft(spectrum * tilt, padded)[:samples]
+    slope = np.arange(1, len(spectrum) + 1) ** -float(rng.uniform(*tilt))
+    noise: NDArray[np.float64] = np.fft.irfft(spectrum * slope, padded)[:samples]
     noise /= np.sqrt(np.mean(noise**2))
     return noise

@@ -8,9 +8,13 @@ from random import Random
 from typing import Literal
 
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import answer, hasty, words_of
+from mmchat.world.phrasing import Split, answer, hasty, of_split, read_wordings, words_of
 
-Role = Literal["user", "assistant"]
+Role = Literal["system", "user", "assistant"]
+Sound = Literal["silence", "noise", "music"]
+
+SHORT_SHARE = 0.04
+PLAIN_SYSTEM_SHARE = 0.05
 
 TOPICS = ("place", "use", "fact", "category", "part", "sound", "colour")
 """What can be asked about a thing, whether it is seen or named."""
@@ -20,24 +24,26 @@ TOPICS = ("place", "use", "fact", "category", "part", "sound", "colour")
 class Turn:
     """One turn.
 
-    `picture` puts the picture of the scene before `text`, which may be typed in haste; `spoken` is the same
-    question properly spelt, for a clip and its transcript; `typed` is text that stays typed beside the clip.
+    `pictures` are shown beside `text`, which may be typed in haste, by their number among the dialogue's scenes;
+    `spoken` is the same question properly spelt, for a clip and its transcript; `typed` is text that stays typed
+    beside the clip. Where there is a `sound`, the clip holds that instead of speech.
     """
 
     role: Role
     text: str
-    picture: bool = False
+    pictures: tuple[int, ...] = ()
     typed: str = ""
     spoken: str = ""
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)
 class Dialogue:
     """A dialogue that ends with an answer.
 
-    `accept` holds words or phrases, any one of which stands in the last turn: compare whole words, without
-    regard to case. Where `speakable`, the text of the last user turn may be exchanged for a clip of what is
-    `spoken`; the text of a turn that also has `typed` text always is.
+    `accept` holds words or phrases, any one of which stands in the last turn: compare whole words, without regard to
+    case; where some are synonyms, the name itself comes first. Where `speakable`, the text of the last user turn may
+    be exchanged for a clip of what is `spoken`; the text of a turn that also has `typed` text always is.
     """
 
     turns: tuple[Turn, ...]
@@ -48,24 +54,36 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A question, its answer, and what any right answer holds; `keep_capitals` where haste would change a name."""
+    """A question, its answer, and what any right answer holds.
+
+    `keep_capitals` where haste would change a name; `short` is the answer to somebody who wants a word or two;
+    `pictures` are those that the question shows.
+    """
 
     question: str
     answer: str
     accept: tuple[str, ...]
     keep_capitals: bool = False
+    short: str = ""
+    pictures: tuple[int, ...] = ()
 
 
-def dialogue(kind: str, exchanges: Sequence[Exchange], rng: Random, *, picture: bool = False) -> Dialogue:
-    """Exchanges one after another, the questions typed more or less in haste; a picture stands before the first.
+def dialogue(kind: str, exchanges: Sequence[Exchange], rng: Random, split: Split) -> Dialogue:
+    """Exchanges one after another, the questions typed more or less in haste.
 
-    A last question with digits is not speakable: nobody could tell from the sound how it was written.
+    Now and then a system prompt stands first: one that asks for short answers and gets them, or one that changes
+    nothing. A last question with digits is not speakable: nobody could tell from the sound how it was written.
     """
+    chance = rng.random()
+    short = chance < SHORT_SHARE and all(exchange.short for exchange in exchanges)
     turns: list[Turn] = []
+    if short or SHORT_SHARE <= chance < SHORT_SHARE + PLAIN_SYSTEM_SHARE:
+        prompts = of_split(read_wordings("system")["short" if short else "plain"], split)
+        turns.append(Turn("system", rng.choice(prompts)))
     for exchange in exchanges:
         typed = hasty(exchange.question, rng, keep_capitals=exchange.keep_capitals)
-        turns.append(Turn("user", typed, picture=picture and not turns, spoken=exchange.question))
-        turns.append(Turn("assistant", exchange.answer))
+        turns.append(Turn("user", typed, exchange.pictures, spoken=exchange.question))
+        turns.append(Turn("assistant", exchange.short if short else exchange.answer))
     speakable = not any(character.isdigit() for character in exchanges[-1].question)
     return Dialogue(tuple(turns), kind, exchanges[-1].accept, speakable)
 

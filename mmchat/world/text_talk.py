@@ -34,7 +34,8 @@ KIND_WEIGHTS: Mapping[str, float] = {
         "followup": 3,
     },
     **{"greet": 0.6, "thanks": 0.6, "bye": 0.6, "about": 1.5, "no_media": 1.5, "out_of_world": 4},
-    **{"sum": 2, "sum_digits": 0.5, "count_to": 0.3, "remember_name": 1.5, "no_name": 0.3},
+    **{"sum": 3, "sum_digits": 1.5, "count_to": 0.3, "next_number": 0.5, "remember_name": 2, "no_name": 0.3},
+    **{"category_example": 0.7},
 }
 
 LARGEST_OPERAND = 10
@@ -42,10 +43,15 @@ LARGEST_OPERAND = 10
 CONFUSABLE = (
     frozenset({"animal", "food"}),
     frozenset({"plant", "fruit", "vegetable", "food", "drink"}),
-    frozenset({"tool", "device", "household thing", "toy", "instrument", "sports thing", "vehicle", "garment"}),
+    frozenset({"animal", "creature of tales", "person", "toy"}),
+    frozenset(
+        {"tool", "device", "household thing", "toy", "instrument", "sports thing", "vehicle", "garment", "office thing"}
+    ),
     frozenset({"building", "place"}),
-    frozenset({"kind of weather", "thing in the sky", "place"}),
-    frozenset({"face", "symbol"}),
+    frozenset({"kind of weather", "thing in the sky", "place", "thing of nature", "plant", "stone"}),
+    frozenset({"face", "symbol", "sign of the hand", "part of the body"}),
+    frozenset({"piece of money", "household thing", "office thing", "tool"}),
+    frozenset({"thing of nature", "animal", "part of the body", "food", "tool", "symbol"}),
 )
 """Categories of which one thing may be both, so that "Is an apple a food?" is never answered with "No"."""
 
@@ -67,26 +73,28 @@ def text_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogu
     """
     kind = rng.choices(list(KIND_WEIGHTS), list(KIND_WEIGHTS.values()))[0]
     if kind in TOPICS:
-        return dialogue(f"text_{kind}", [_topic(kind, _with_topic(things, kind, rng), rng, split)], rng)
+        return dialogue(f"text_{kind}", [_topic(kind, _with_topic(things, kind, rng), rng, split)], rng, split)
     if kind == "followup":
-        return dialogue("text_followup", _follow_up(rng.choice(things), rng, split), rng)
+        return dialogue("text_followup", _follow_up(rng.choice(things), rng, split), rng, split)
     if kind in ("greet", "thanks", "bye"):
         accept = {"greet": "hello", "thanks": "welcome", "bye": "goodbye"}[kind]
         polite = Exchange(question(kind, _SOURCE, rng, split), answer(kind, rng), (accept,))
-        return dialogue(kind, [polite], rng)
+        return dialogue(kind, [polite], rng, split)
     if kind in ("sum", "sum_digits"):
-        return dialogue(kind, [_sum(rng, split, digits=kind == "sum_digits")], rng)
+        return dialogue(kind, [_sum(rng, split, digits=kind == "sum_digits")], rng, split)
     if kind == "remember_name":
-        return dialogue(kind, _remember_name(things, rng, split), rng)
+        return dialogue(kind, _remember_name(things, rng, split), rng, split)
     asks: dict[str, Callable[[Sequence[Thing], Random, Split], Exchange]] = {
         "is_a": _is_a,
         "about": _about,
         "no_media": _no_media,
         "out_of_world": _out_of_world,
         "count_to": _count_to,
+        "next_number": _next_number,
+        "category_example": _category_example,
         "no_name": _no_name,
     }
-    return dialogue(kind, [asks[kind](things, rng, split)], rng)
+    return dialogue(kind, [asks[kind](things, rng, split)], rng, split)
 
 
 def topic_question(topic: str, thing: Thing, rng: Random, split: Split) -> str:
@@ -122,10 +130,10 @@ def _is_a(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     wrong = sorted({other.category for other in things if not _confusable(other.category, thing.category)})
     if not wrong or rng.random() < 0.5:
         asked = question("is_a", _SOURCE, rng, split, **words, other=words["category"])
-        return Exchange(asked, answer("yes_is_a", rng, **words_of(thing)), ("yes",))
+        return Exchange(asked, answer("yes_is_a", rng, **words_of(thing)), ("yes",), short="Yes.")
     other = indefinite(rng.choice(wrong))
     asked = question("is_a", _SOURCE, rng, split, **words, other=other)
-    return Exchange(asked, answer("no_is_a", rng, **words_of(thing), other=other), ("no",))
+    return Exchange(asked, answer("no_is_a", rng, **words_of(thing), other=other), ("no",), short="No.")
 
 
 def _confusable(first: str, second: str) -> bool:
@@ -141,13 +149,33 @@ def _sum(rng: Random, split: Split, *, digits: bool) -> Exchange:
     words = {"a": NUMBERS[a], "A": capitalise(NUMBERS[a]), "b": NUMBERS[b], "c": NUMBERS[result]}
     given = {"a": str(a), "b": str(b)} if digits else words
     asked = question(f"{topic}_digits" if digits else topic, _SOURCE, rng, split, **given)
-    return Exchange(asked, answer(topic, rng, **words), (NUMBERS[result],))
+    return Exchange(asked, answer(topic, rng, **words), (NUMBERS[result],), short=f"{capitalise(NUMBERS[result])}.")
 
 
 def _count_to(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     last = rng.randint(2, LARGEST_OPERAND)
     counted = ", ".join(NUMBERS[1 : last + 1])
     return Exchange(question("count_to", _SOURCE, rng, split, b=NUMBERS[last]), f"{capitalise(counted)}.", (counted,))
+
+
+def _next_number(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """Which number comes after or before another."""
+    a = rng.randint(1, len(NUMBERS) - 2)
+    way, c = rng.choice((("count_after", a + 1), ("count_before", a - 1)))
+    words = {"a": NUMBERS[a], "c": NUMBERS[c], "C": capitalise(NUMBERS[c])}
+    text = answer("next_number" if way == "count_after" else "number_before", rng, **words)
+    return Exchange(question(way, _SOURCE, rng, split, **words), text, (NUMBERS[c],), short=f"{words['C']}.")
+
+
+def _category_example(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """Name an animal: any will do."""
+    category = rng.choice(sorted({thing.category for thing in things}))
+    alike = [thing for thing in things if thing.category == category]
+    words = words_of(rng.choice(alike))
+    accept = tuple(thing.name for thing in alike)
+    return Exchange(
+        question("category_example", _SOURCE, rng, split, **words), answer("category_example", rng, **words), accept
+    )
 
 
 def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:

@@ -12,6 +12,7 @@ import mmchat.serving.web
 import mmchat.training
 import mmchat.world.build
 from mmchat.errors import TrainingError
+from mmchat.world.build import Sizes
 
 
 def test_train_hands_on_settings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,12 +54,43 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         return {"train/captions.jsonl": 1200, "test/captions.jsonl": 120}
 
     monkeypatch.setattr(mmchat.world.build, "build_world", build)
-    sizes = ("--seed", "3", "--pictures", "10", "--spoken", "5", "--texts", "0", "--workers", "2")
-    screen = run("world", "build", "--out", "data", "--icons", "icons", *sizes)
+    sizes = ("--pictures", "10", "--regions", "7", "--photos", "2", "--albums", "1", "--spoken", "5", "--texts", "0")
+    packs = ("--photographs", "photos.zip", "--voices", "speech.zip", "--recordings", "4")
+    screen = run("world", "build", "--out", "data", "--icons", "icons", "--seed", "3", "--workers", "2", *sizes, *packs)
     assert screen.out == "test/captions.jsonl 120 rows\ntrain/captions.jsonl 1,200 rows\n"
     assert screen.err == ""
-    expected = {"icons": Path("icons"), "seed": 3, "pictures": 10, "spoken": 5, "texts": 0, "workers": 2}
-    assert calls == [{"out": Path("data"), **expected}]
+    assert calls == [
+        {
+            "out": Path("data"),
+            "icons": Path("icons"),
+            "seed": 3,
+            "sizes": Sizes(pictures=10, regions=7, photos=2, albums=1, spoken=5, recordings=4, texts=0),
+            "photographs": Path("photos.zip"),
+            "recordings": Path("speech.zip"),
+            "workers": 2,
+        }
+    ]
+
+
+def test_world_build_needs_no_photographs_and_no_recordings(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+    monkeypatch.setattr(mmchat.world.build, "build_world", lambda out, **given: calls.append(given) or {})
+    assert run("world", "build", "--out", "data", "--icons", "icons").err == ""
+    (given,) = calls
+    assert (given["sizes"].photos, given["sizes"].recordings) == (0, 0)
+    assert (given["photographs"], given["recordings"]) == (None, None)
+    assert min(given["sizes"].pictures, given["sizes"].albums, given["sizes"].texts) > 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "complaint"),
+    [
+        ("--photos", "rows about photographs need --photographs FILE, a zip of labelled photographs"),
+        ("--recordings", "rows about recordings need --voices FILE, a zip of transcribed clips"),
+    ],
+)
+def test_world_build_without_the_zip_that_is_needed_is_one_line(run: Run, wanted: str, complaint: str) -> None:
+    assert run("world", "build", "--out", "data", "--icons", "icons", wanted, "5").err == f"mmchat: {complaint}\n"
 
 
 def test_web_listens_on_this_machine_unless_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,19 @@ from PIL import Image
 from mmchat.errors import DatasetError
 from mmchat.inputs.messages import Message
 from mmchat.world import items
-from mmchat.world.build import build_world
+from mmchat.world.build import Sizes, build_world
 from mmchat.world.concepts import Thing
-from mmchat.world.scenes import PICTURE_SIDE
+from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES
+from mmchat.world.rendering import PICTURE_SIDE
 from mmchat.world.speech import EVALUATION_VOICES, VOICES, Voice
+from tests.world.small_world import holds_phrase
 
 Toys = tuple[Thing, ...]
 Build = Callable[..., dict[str, int]]
+Parts = list[dict[str, str]]
+
+SMALL = Sizes(pictures=20, texts=20)
+WHOLE = Sizes(pictures=20, regions=20, photos=10, albums=20, spoken=40, recordings=10, texts=20)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -42,28 +48,49 @@ def tone(text: str, voice: Voice, rng: np.random.Generator) -> tuple[np.ndarray,
 @pytest.fixture(scope="module")
 def build(toys: Toys, icon_sets: Path, cache: Path) -> Build:
     def run(out: Path, **changes: Any) -> dict[str, int]:
-        sizes = {"seed": 5, "pictures": 20, "spoken": 0, "texts": 20}
-        return build_world(out, icons=icon_sets, things=toys, cache=cache, **(sizes | changes))
+        given = {"seed": 5, "sizes": SMALL, "icons": icon_sets, "things": toys, "cache": cache, **changes}
+        return build_world(out, **given)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def world(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset with clips, which are tones."""
+def packs(photograph_pack: Path, recording_pack: Path) -> dict[str, Path]:
+    return {"photographs": photograph_pack, "recordings": recording_pack}
+
+
+@pytest.fixture(scope="module")
+def world(build: Build, packs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of everything, in which tones are spoken."""
     out = tmp_path_factory.mktemp("data") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(items, "speak", tone)
-        build(out, spoken=40)
+        build(out, sizes=WHOLE, **packs)
     return out
 
 
-def test_counts_are_those_of_the_files(build: Build, tmp_path: Path) -> None:
-    counts = build(tmp_path / "world")
+def dialogue_rows(world: Path) -> list[dict[str, Any]]:
+    """Those of all files and splits."""
+    return [row for path in world.rglob("*.jsonl") for row in rows(path) if "messages" in row]
+
+
+def parts_of(row: dict[str, Any], kind: str) -> Parts:
+    return [part for message in row["messages"] for part in message["content"] if part["type"] == kind]
+
+
+def test_counts_are_those_of_the_files(build: Build, packs: dict[str, Path], tmp_path: Path) -> None:
+    sizes = Sizes(pictures=20, regions=11, photos=9, albums=3, recordings=10, texts=20)
+    counts = build(tmp_path / "world", sizes=sizes, **packs)
     assert counts == {name: len(rows(tmp_path / "world" / name)) for name in counts}
-    assert (counts["train/captions.jsonl"], counts["test/captions.jsonl"]) == (20, 2)
-    assert counts["test/captions_reserved.jsonl"] == 2
-    assert 40 <= counts["train/dialogues.jsonl"] <= 60
+    # A photograph has a region and a caption too, a clip of a person a transcript. The test has a tenth, rounded up.
+    assert (counts["train/captions.jsonl"], counts["test/captions.jsonl"]) == (29, 3)
+    assert (counts["train/regions.jsonl"], counts["test/regions.jsonl"]) == (20, 3)
+    assert (counts["train/photographs.jsonl"], counts["test/photographs.jsonl"]) == (9, 1)
+    assert (counts["train/recordings.jsonl"], counts["test/recordings.jsonl"]) == (10, 1)
+    assert (counts["train/transcripts.jsonl"], counts["test/transcripts.jsonl"]) == (10, 1)
+    assert (counts["test/captions_reserved.jsonl"], counts["test/regions_reserved.jsonl"]) == (2, 2)
+    assert 20 + 20 + 3 <= counts["train/dialogues.jsonl"] <= 40 + 20 + 3
+    assert not [name for name in counts if name.startswith("train/") and "reserved" in name]
 
 
 def test_every_row_leads_to_its_media_and_every_file_has_a_row(world: Path) -> None:
@@ -78,56 +105,149 @@ def test_every_row_leads_to_its_media_and_every_file_has_a_row(world: Path) -> N
 
 
 def test_dialogues_are_conversations_that_end_with_an_accepted_answer(world: Path) -> None:
-    for path in world.glob("*/dialogues*.jsonl"):
-        for row in rows(path):
-            messages = [Message.from_dict(message, base=path.parent) for message in row["messages"]]
-            assert [message.role for message in messages] == ["user", "assistant"] * (len(messages) // 2)
-            assert any(word.lower() in messages[-1].text.lower() for word in row["accept"])
+    for row in dialogue_rows(world):
+        roles = [message["role"] for message in row["messages"]]
+        assert roles[roles[0] == "system" :] == ["user", "assistant"] * (len(roles) // 2)
+        (answer,) = row["messages"][-1]["content"]
+        assert holds_phrase(answer["text"], row["accept"])
 
 
-def test_pictures_and_clips_are_small_and_of_one_format(world: Path) -> None:
+def test_every_dialogue_can_be_read(world: Path) -> None:
+    """A clip that is too quiet to be let in would stop a training."""
+    for row, folder in ((row, path.parent) for path in world.rglob("*.jsonl") for row in rows(path)):
+        messages = [Message.from_dict(message, base=folder) for message in row.get("messages", ())]
+        assert [message.role for message in messages] == [each["role"] for each in row.get("messages", ())]
+
+
+def test_pictures_and_clips_are_small_and_of_the_usual_formats(world: Path) -> None:
     for path in world.rglob("*.webp"):
         with Image.open(path) as picture:
-            assert (picture.size, picture.mode) == ((PICTURE_SIDE, PICTURE_SIDE), "RGB")
+            side = (24, 16) if path.name.startswith("photo-") else (PICTURE_SIDE, PICTURE_SIDE)
+            assert (picture.size, picture.mode) == (side, "RGB")
+    rates = set()
     for path in world.rglob("*.flac"):
         info = soundfile.info(path)
-        assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
+        assert (info.channels, info.subtype) == (1, "PCM_16")
+        rates.add(info.samplerate)
+    assert 16_000 in rates
+    assert rates <= {8_000, 16_000, 22_050, 44_100, 48_000}
+
+
+def test_regions_are_names_and_boxes_inside_the_picture(world: Path, toys: Toys) -> None:
+    names = {thing.name for thing in toys}
+    crowds = set()
+    for path in world.glob("*/regions*.jsonl"):
+        for row in rows(path):
+            crowds.add(len(row["regions"]))
+            for region in row["regions"]:
+                left, top, right, bottom = region["box"]
+                assert 0 <= left < right <= 1
+                assert 0 <= top < bottom <= 1
+                assert region["name"] in names
+    assert crowds == {1, 4, 6, 9}
+
+
+def test_a_style_is_named_where_all_that_is_seen_is_of_one(world: Path) -> None:
+    drawn = {*TRAIN_STYLES, *RESERVED_STYLES}
+    for path in world.rglob("*.jsonl"):
+        wanted = set(RESERVED_STYLES) if path.stem.endswith("_reserved") else {*TRAIN_STYLES, "photograph"}
+        styles = {row["style"] for row in rows(path) if "style" in row}
+        assert styles <= wanted
+        assert styles & drawn or path.stem not in ("captions", "regions_reserved")
+        assert path.stem != "photographs" or styles == {"photograph"}
 
 
 def test_a_spoken_question_is_not_written_beside_its_clip(world: Path) -> None:
-    transcripts = {row["audio"]: row["text"] for row in rows(world / "train" / "transcripts.jsonl")}
-    spoken = 0
-    for row in rows(world / "train" / "dialogues.jsonl"):
-        for message in row["messages"]:
-            clips = [part["audio"] for part in message["content"] if part["type"] == "audio"]
-            texts = [part["text"] for part in message["content"] if part["type"] == "text"]
-            spoken += len(clips)
-            assert not {transcripts[clip] for clip in clips} & set(texts)
-            assert not texts or not clips or row["kind"] == "transcribe"
-    assert spoken == len(transcripts) == 40
+    spoken = silent = 0
+    for path in world.glob("*/transcripts.jsonl"):
+        transcripts = {row["audio"]: row["text"] for row in rows(path)}
+        for row in (row for other in path.parent.glob("*.jsonl") for row in rows(other) if "messages" in row):
+            clips = [part["audio"] for part in parts_of(row, "audio")]
+            said = [transcripts[clip] for clip in clips if clip in transcripts]
+            asked = [message for message in row["messages"] if message["role"] == "user"]
+            assert not set(said) & {part["text"] for message in asked for part in message["content"] if "text" in part}
+            assert row.get("transcripts", []) == (said if row["kind"] != "no_speech" else [])
+            spoken += len(said)
+            silent += len(clips) - len(said)
+            assert len(clips) == len(said) or row["kind"] == "no_speech"
+        assert set(transcripts) <= {str(name) for name in files(path.parent)}
+    assert spoken == sum(len(rows(path)) for path in world.glob("*/transcripts.jsonl"))
+    assert spoken + silent == 40 + 4 + 10 + 1
 
 
-def test_splits_share_no_voice(world: Path) -> None:
+def test_clips_without_speech_are_among_the_spoken_dialogues(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "speak", tone)
+    monkeypatch.setattr(items, "_SPOKEN_SHARES", {"sound": 1})
+    build(tmp_path / "world", sizes=Sizes(spoken=12))
+    clips = [row for row in rows(tmp_path / "world/train/dialogues.jsonl") if parts_of(row, "audio")]
+    assert len(clips) == 12
+    assert {row["kind"] for row in clips} == {"no_speech"}
+    assert not (tmp_path / "world/train/transcripts.jsonl").exists()
+
+
+def test_albums_show_two_pictures_or_one_and_talk_of_something_else(world: Path) -> None:
+    albums = [row for row in dialogue_rows(world) if row["kind"] in ("compare", "earlier")]
+    assert len(albums) == 20 + 2
+    for row in albums:
+        pictures = [part["image"] for part in parts_of(row, "image")]
+        assert [name.removesuffix(".webp")[-1] for name in pictures] in (["0", "1"], ["0"])
+        assert len(pictures) == 2 or row["kind"] == "earlier"
+
+
+def test_splits_share_no_voice_but_that_of_people_who_are_split_too(world: Path) -> None:
     voices = {split: {row["voice"] for row in rows(world / split / "transcripts.jsonl")} for split in ("train", "test")}
-    assert voices["train"] <= set(map(str, VOICES))
-    assert voices["test"] <= set(map(str, EVALUATION_VOICES))
+    assert voices["train"] <= {*map(str, VOICES), "person"}
+    assert voices["test"] <= {*map(str, EVALUATION_VOICES), "person"}
 
 
-def test_the_card_credits_every_icon_set(world: Path) -> None:
+def test_splits_share_no_question_wording(world: Path) -> None:
+    """Of what is asked in the same words of every thing."""
+    kinds = ("name", "describe", "background", "use", "place", "fact")
+    asked = {}
+    for split in ("train", "test"):
+        found = [row for path in (world / split).glob("*.jsonl") for row in rows(path) if row.get("kind") in kinds]
+        texts = [part["text"] for row in found for part in row["messages"][-2]["content"] if part["type"] == "text"]
+        asked[split] = {text.lower().rstrip(".?") for text in texts}
+    assert len(asked["train"]) > 10
+    assert asked["train"] & asked["test"] == set()
+
+
+def test_splits_share_no_picture_and_no_clip(world: Path) -> None:
+    """Tones may be as alike as two short sentences, so pictures are compared."""
+    pictures = {
+        split: {path.read_bytes() for path in (world / split).rglob("*.webp") if not path.name.startswith("photo-")}
+        for split in ("train", "test")
+    }
+    assert pictures["train"] & pictures["test"] == set()
+
+
+def test_the_card_stands_beside_the_splits(world: Path) -> None:
     card = (world / "README.md").read_text(encoding="utf-8")
     assert "| openmoji | [A. Painter](https://example.org) | [Free for all](https://example.org/licence) |" in card
-    assert "| `train/captions.jsonl` | 20 |" in card
-    assert "about 6 things" in card
+    assert "| `train/regions.jsonl` | 30 |" in card
+    assert "about 10 things" in card
+    assert "## Photographs" in card
+    assert "## Recordings of people" in card
 
 
-def test_the_number_of_workers_changes_nothing(build: Build, tmp_path: Path) -> None:
-    build(tmp_path / "one")
-    build(tmp_path / "two", workers=2)
+def test_the_number_of_workers_changes_nothing(build: Build, packs: dict[str, Path], tmp_path: Path) -> None:
+    sizes = Sizes(pictures=20, regions=10, albums=10, recordings=10, texts=20)
+    build(tmp_path / "one", sizes=sizes, **packs)
+    build(tmp_path / "two", sizes=sizes, **packs, workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     _, different, unread = filecmp.cmpfiles(
         tmp_path / "one", tmp_path / "two", map(str, files(tmp_path / "one")), shallow=False
     )
     assert (different, unread) == ([], [])
+
+
+def test_more_of_one_kind_changes_nothing_of_the_others(build: Build, tmp_path: Path) -> None:
+    build(tmp_path / "few", sizes=Sizes(pictures=5))
+    build(tmp_path / "many", sizes=Sizes(pictures=8, regions=5, texts=4))
+    few, many = (rows(tmp_path / name / "train" / "captions.jsonl") for name in ("few", "many"))
+    assert few == many[:5]
 
 
 def test_another_seed_makes_another_dataset(build: Build, tmp_path: Path) -> None:
@@ -140,7 +260,7 @@ def test_another_seed_makes_another_dataset(build: Build, tmp_path: Path) -> Non
 def test_progress_reaches_its_end(build: Build, tmp_path: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     build(tmp_path / "world", progress=lambda what, done, total: seen.update({what: (done, total)}))
-    assert seen["icon sets"] == (9, 9)
+    assert seen["icon sets"] == (12, 12)
     assert seen["items"][0] == seen["items"][1] > 40
 
 
@@ -157,29 +277,35 @@ def test_a_build_that_fails_leaves_nothing(build: Build, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(items, "speak", fail)
     with pytest.raises(DatasetError, match="flite"):
-        build(tmp_path / "world", spoken=3)
+        build(tmp_path / "world", sizes=Sizes(spoken=3))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_thing_that_no_training_set_draws_is_named(build: Build, toys: Toys, icon_sets: Path, tmp_path: Path) -> None:
+def test_a_thing_that_no_training_set_draws_is_named(build: Build, toys: Toys, tmp_path: Path) -> None:
     unseen = toys[0].model_copy(update={"name": "unicorn", "icons": ("unicorn",)})
     with pytest.raises(DatasetError, match="no training set has an icon for unicorn"):
-        build_world(
-            tmp_path / "world",
-            icons=icon_sets,
-            seed=0,
-            pictures=1,
-            spoken=0,
-            texts=0,
-            things=[*toys, unseen],
-            cache=tmp_path / "cache",
-        )
+        build(tmp_path / "world", things=[*toys, unseen], cache=tmp_path / "cache")
     assert not (tmp_path / "world").exists()
 
 
 @pytest.mark.parametrize(
-    ("sizes", "message"), [({"pictures": -1}, "pictures must be 0 or more"), ({"workers": 0}, "workers must be 1")]
+    ("changes", "message"),
+    [
+        ({"sizes": Sizes(pictures=-1)}, "pictures must be 0 or more"),
+        ({"sizes": Sizes(albums=-1)}, "albums must be 0 or more"),
+        ({"workers": 0}, "workers must be 1 or more"),
+        ({"sizes": Sizes(photos=1)}, "rows about photographs need --photographs FILE"),
+        ({"sizes": Sizes(recordings=1)}, "rows about recordings need --voices FILE"),
+    ],
 )
-def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, sizes: dict[str, int], message: str) -> None:
+def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        build(tmp_path / "world", **sizes)
+        build(tmp_path / "world", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kind_of_item_is_as_many_as_its_size() -> None:
+    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, spoken=5, recordings=6, texts=7)
+    expected = {"picture": 1, "region": 2, "photo": 3, "album": 4, "spoken": 5, "recording": 6, "text": 7}
+    assert sizes.by_kind() == expected
+    assert set(Sizes().by_kind().values()) == {0}

@@ -114,10 +114,10 @@ def test_a_folder_without_things_is_refused(tmp_path: Path) -> None:
         read_things(tmp_path)
 
 
-def test_the_world_holds_at_least_150_things_of_many_categories() -> None:
+def test_the_world_holds_at_least_600_things_of_many_categories() -> None:
     things = load_things()
-    assert len(things) >= 150
-    assert len({thing.category for thing in things}) >= 15
+    assert len(things) >= 600
+    assert len({thing.category for thing in things}) >= 25
     assert load_things() is things
 
 

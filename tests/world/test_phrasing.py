@@ -5,8 +5,24 @@ from __future__ import annotations
 import re
 from random import Random
 
+import pytest
+
+from mmchat.world import phrasing
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import NUMBERS, counted, hasty, indefinite, of_split, read_wordings, some
+from mmchat.world.phrasing import (
+    NUMBERS,
+    TEST_STRIDE,
+    answer,
+    answers,
+    counted,
+    hasty,
+    indefinite,
+    joined,
+    of_split,
+    question,
+    read_wordings,
+    some,
+)
 
 
 def question_lists() -> dict[str, list[str]]:
@@ -17,8 +33,25 @@ def question_lists() -> dict[str, list[str]]:
         for topic, wordings in read_wordings(source).items()
     }
     lists |= {f"about.{entry['questions'][0]}": entry["questions"] for entry in read_wordings("about")}
+    lists |= {f"system.{kind}": prompts for kind, prompts in read_wordings("system").items()}
     unknown = read_wordings("out_of_world")
     return lists | {f"out_of_world.{key}": unknown[key] for key in ("templates", "fixed")}
+
+
+def answer_lists() -> dict[str, list[str]]:
+    """Every list of answer wordings by where it stands."""
+    lists = {f"answers.{topic}": wordings for topic, wordings in read_wordings("answers").items()}
+    return lists | {f"about.{entry['questions'][0]}": entry["answers"] for entry in read_wordings("about")}
+
+
+@pytest.fixture
+def few_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = ["Is the {name} big?", "{name}: how big?", "How big?", "big?", "What size has the {name}?"]
+    wordings = {
+        "few": {"size": sizes},
+        "answers": {"size": ["The {name} is {word}.", "The {word} one is the {name}."]},
+    }
+    monkeypatch.setattr(phrasing, "read_wordings", wordings.__getitem__)
 
 
 def bare(wording: str) -> str:
@@ -34,19 +67,51 @@ def test_no_wording_of_the_test_split_is_asked_in_training() -> None:
     assert {"describe this", "what is this", "what do you see"} <= train
 
 
-def test_every_question_has_at_least_twelve_wordings_and_every_answer_at_most_four() -> None:
-    few = {key for key, wordings in question_lists().items() if len(set(wordings)) < 12}
-    extra_forms = {"place_lives", "place_grows", "plus_digits", "minus_digits"}
-    assert few == {f"text_questions.{form}" for form in extra_forms}
-    assert max(len(wordings) for wordings in read_wordings("answers").values()) <= 4
-    assert max(len(entry["answers"]) for entry in read_wordings("about")) <= 4
+def test_every_question_has_at_least_twelve_wordings_in_training_and_one_in_the_test() -> None:
+    for key, wordings in question_lists().items():
+        assert len(set(of_split(wordings, "train"))) >= 12, key
+        assert of_split(wordings, "test"), key
+
+
+def test_every_answer_has_four_wordings() -> None:
+    assert {key: len(set(wordings)) for key, wordings in answer_lists().items() if len(set(wordings)) != 4} == {}
+
+
+def test_every_answer_about_mmchat_holds_an_accepted_phrase() -> None:
+    for entry in read_wordings("about"):
+        for wording in entry["answers"]:
+            assert any(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", wording, re.I) for phrase in entry["accept"])
+
+
+def test_every_fifth_wording_is_for_the_test() -> None:
+    assert TEST_STRIDE == 5
+    assert of_split("abcdefghijk", "test") == ["e", "j"]
+    assert of_split("abcdefghijk", "train") == list("abcdfghik")
 
 
 def test_words_are_plain_ascii_and_listed_once() -> None:
     unknown = read_wordings("out_of_world")
-    for listed in (read_wordings("names"), *question_lists().values(), *unknown.values()):
+    for listed in (read_wordings("names"), *question_lists().values(), *answer_lists().values(), *unknown.values()):
         assert len(set(listed)) == len(listed)
         assert "".join(listed).isascii()
+
+
+@pytest.mark.usefixtures("few_wordings")
+def test_a_question_is_filled_and_begins_with_a_capital() -> None:
+    asked = {question("size", "few", Random(seed), "train", name="cat") for seed in range(20)}
+    assert asked == {"Is the cat big?", "Cat: how big?", "How big?", "Big?"}
+    assert question("size", "few", Random(0), "test", name="cat") == "What size has the cat?"
+
+
+@pytest.mark.usefixtures("few_wordings")
+def test_answers_are_all_the_wordings_that_an_answer_may_have() -> None:
+    filled = answers("size", name="cat", word="bigger")
+    assert filled == ["The cat is bigger.", "The bigger one is the cat."]
+    assert {answer("size", Random(seed), name="cat", word="bigger") for seed in range(20)} == set(filled)
+
+
+def test_items_are_joined_by_commas_and_a_last_word() -> None:
+    assert [joined(list("abc")[:count], "or") for count in (1, 2, 3)] == ["a", "a or b", "a, b or c"]
 
 
 def test_a_hasty_question_loses_capitals_and_its_mark() -> None:

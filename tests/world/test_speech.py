@@ -93,7 +93,7 @@ def test_espeak_is_given_text_as_it_is(programs: Programs) -> None:
     arguments, said = programs.last_call()
     assert said == text
     assert arguments == ["-v", "en-us+f1", "-s", "168", "-p", "43", "--stdin", "-w"]
-    assert (rate, waveform.dtype, waveform.shape) == (SPEECH_RATE, np.float32, (SPEECH_RATE,))
+    assert (rate, waveform.dtype, waveform.shape) == (SPEECH_RATE, np.dtype(np.float32), (SPEECH_RATE,))
     assert pitch(waveform) == 440
 
 

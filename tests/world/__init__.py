@@ -1,0 +1,1 @@
+"""The world: its things, and the datasets that are made of them."""
