@@ -122,7 +122,7 @@ def save_checkpoint(
     folder: Path,
     config: ModelConfig,
     components: Mapping[str, nn.Module],
-    tokenizer: ChatTokenizer,
+    tokenizer: ChatTokenizer | None,
     card: str = "",
     dtype: torch.dtype = torch.float16,
 ) -> None:
@@ -134,7 +134,7 @@ def save_checkpoint(
         folder: where to.
         config: of the whole model.
         components: modules by their name in `COMPONENTS`.
-        tokenizer: saved with its chat template.
+        tokenizer: saved with its chat template; none for components that read no text.
         card: the model card, Markdown; left out when empty.
         dtype: type of the stored floating-point weights.
     """
@@ -144,7 +144,8 @@ def save_checkpoint(
     (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
     if card:
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    tokenizer.save(partial)
+    if tokenizer is not None:
+        tokenizer.save(partial)
     for name, component in components.items():
         assert name in COMPONENTS, name
         save_file(_stored(component, dtype), partial / f"{name}.safetensors", metadata={"format": "pt"})

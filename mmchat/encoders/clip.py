@@ -87,10 +87,14 @@ class ClipImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised pixels to (B, P, Dv) features, row by row from the top left."""
+        return self.grid(pixels).flatten(2).transpose(1, 2)
+
+    def grid(self, pixels: Tensor) -> Tensor:
+        """(B, 3, S, S) normalised pixels to (B, Dv, √P, √P) features where they stand in the picture."""
         read = self.tower.forward_intermediates
         stages = read(pixels, indices=[self._layer], stop_early=True, intermediates_only=True)
-        features: Tensor = stages["image_intermediates"][0]  # B, Dv, √P, √P
-        return features.flatten(2).transpose(1, 2)
+        features: Tensor = stages["image_intermediates"][0]
+        return features
 
 
 def _stage(config: ImageEncoderConfig, depth: int) -> int:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mmchat.config import ModelConfig
-from mmchat.errors import MessageError
+from mmchat.config import ModelConfig, ProjectorConfig
+from mmchat.errors import ConfigError, MessageError
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.model.decoder import Decoder
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mmchat.encoders.whisper import WhisperAudioEncoder
 
 Modality = Literal["image", "audio"]
+Media = ImagePart | AudioPart
+Features = tuple[Tensor, ...]
+"""What an encoder makes of a picture, one chunk (P, Dv), or of a clip, a chunk (T, Da) for each 30 s."""
 
 
 class Multimodal(nn.Module):
@@ -48,6 +51,7 @@ class Multimodal(nn.Module):
 
         Raises:
             MessageError: the model was made without this sense.
+            ConfigError: the positions of a projector are not as many as a picture has tokens.
         """
         config = self.config
         if modality == "image":
@@ -57,11 +61,14 @@ class Multimodal(nn.Module):
 
             seeing = ClipImageEncoder(config.image_encoder)
             projector = Projector(config.image_projector, seeing.width, self.decoder.width)
+            _check_positions(config.image_projector, projector.num_tokens(seeing.num_features))
             return {"image_encoder": seeing, "image_projector": projector}
         if config.audio_encoder is None or config.audio_projector is None:
             raise MessageError(f"{config.name} cannot hear: ask it in text or choose another model")
         from mmchat.encoders.whisper import WhisperAudioEncoder
 
+        if config.audio_projector.positions:
+            raise ConfigError("audio_projector.positions: Whisper's features say when; only pictures take positions")
         hearing = WhisperAudioEncoder(config.audio_encoder)
         projector = Projector(config.audio_projector, hearing.width, self.decoder.width)
         return {"audio_encoder": hearing, "audio_projector": projector}
@@ -85,45 +92,73 @@ class Multimodal(nn.Module):
     def forward(self, batch: Sequence[MixedSequence], positions: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) of a batch of conversations; rows are padded at the end."""
         media = [span.media for sequence in batch for span in sequence.spans]
-        features = iter(self.encode(media))
-        rows = [self.embed(sequence, [next(features) for _ in sequence.spans]) for sequence in batch]
+        return self.read(batch, self.project(media, self.features(media)), positions)
+
+    def encode(self, media: Sequence[Media]) -> list[Tensor]:
+        """For each picture and clip its (n, D) cross-modal tokens."""
+        return self.project(media, self.features(media))
+
+    def features(self, media: Sequence[Media]) -> list[Features]:
+        """What the encoders see and hear."""
+        images = iter(self._see([part for part in media if isinstance(part, ImagePart)]))
+        clips = iter(self._hear([part for part in media if isinstance(part, AudioPart)]))
+        return [next(images if isinstance(part, ImagePart) else clips) for part in media]
+
+    def project(self, media: Sequence[Media], features: Sequence[Features]) -> list[Tensor]:
+        """For each picture and clip its (n, D) cross-modal tokens; chunks of one length go through together."""
+        chunks = [
+            (owner, isinstance(part, ImagePart), chunk)
+            for owner, (part, parts) in enumerate(zip(media, features, strict=True))
+            for chunk in parts
+        ]
+        tokens: dict[int, Tensor] = {}
+        for seen, length in {(seen, len(chunk)) for _, seen, chunk in chunks}:
+            alike = [i for i, (_, image, chunk) in enumerate(chunks) if image == seen and len(chunk) == length]
+            projector = self.image_projector if seen else self.audio_projector
+            assert projector is not None
+            tokens.update(zip(alike, projector(torch.stack([chunks[i][2] for i in alike])), strict=True))
+        return [
+            torch.cat([tokens[index] for index, (owner, _, _) in enumerate(chunks) if owner == item])
+            for item in range(len(media))
+        ]
+
+    def read(self, batch: Sequence[MixedSequence], tokens: Sequence[Tensor], positions: Tensor | None = None) -> Tensor:
+        """Logits (B, T, V) of a batch of conversations, given the cross-modal tokens of its media in their order."""
+        given = iter(tokens)
+        rows = [self.embed(sequence, [next(given) for _ in sequence.spans]) for sequence in batch]
         logits: Tensor = self.decoder(pad_sequence(rows, batch_first=True), positions=positions)[0]
         return logits
 
-    def embed(self, sequence: MixedSequence, features: Sequence[Tensor]) -> Tensor:
+    def embed(self, sequence: MixedSequence, tokens: Sequence[Tensor]) -> Tensor:
         """(T, D): the sequence's token embeddings with its media written in."""
         ids = torch.tensor(sequence.ids, device=self.decoder.device)
-        return fuse(self.decoder.embed(ids), sequence, features)
+        return fuse(self.decoder.embed(ids), sequence, tokens)
 
-    def encode(self, media: Sequence[ImagePart | AudioPart]) -> list[Tensor]:
-        """For each picture and clip its (n, D) cross-modal tokens."""
-        images = iter(self._encode_images([part for part in media if isinstance(part, ImagePart)]))
-        clips = iter(self._encode_clips([part for part in media if isinstance(part, AudioPart)]))
-        return [next(images if isinstance(part, ImagePart) else clips) for part in media]
-
-    def _encode_images(self, parts: Sequence[ImagePart]) -> list[Tensor]:
+    def _see(self, parts: Sequence[ImagePart]) -> list[Features]:
         if not parts:
             return []
         assert self.image_encoder is not None
-        assert self.image_projector is not None
         pixels = self.image_encoder.preprocess([part.image for part in parts])  # B, 3, S, S
-        return list(self.image_projector(self.image_encoder(pixels)))
+        return [(seen,) for seen in self.image_encoder(pixels)]
 
-    def _encode_clips(self, parts: Sequence[AudioPart]) -> list[Tensor]:
+    def _hear(self, parts: Sequence[AudioPart]) -> list[Features]:
         """Clips run in batches of chunks of one length: padding would change what an encoder without a mask hears."""
         if not parts:
             return []
         assert self.audio_encoder is not None
-        assert self.audio_projector is not None
-        chunks = [
+        mels = [
             (owner, mel) for owner, part in enumerate(parts) for mel in self.audio_encoder.preprocess(part.waveform)
         ]
-        tokens: dict[int, Tensor] = {}
-        for length in {mel.shape[-1] for _, mel in chunks}:
-            alike = [index for index, (_, mel) in enumerate(chunks) if mel.shape[-1] == length]
-            mels = torch.stack([chunks[index][1] for index in alike])  # B, M, F
-            tokens.update(zip(alike, self.audio_projector(self.audio_encoder(mels)), strict=True))
+        heard: dict[int, Tensor] = {}
+        for length in {mel.shape[-1] for _, mel in mels}:
+            alike = [index for index, (_, mel) in enumerate(mels) if mel.shape[-1] == length]
+            batch = torch.stack([mels[index][1] for index in alike])  # B, M, F
+            heard.update(zip(alike, self.audio_encoder(batch), strict=True))
         return [
-            torch.cat([tokens[index] for index, (owner, _) in enumerate(chunks) if owner == clip])
-            for clip in range(len(parts))
+            tuple(heard[index] for index, (owner, _) in enumerate(mels) if owner == clip) for clip in range(len(parts))
         ]
+
+
+def _check_positions(config: ProjectorConfig, tokens: int) -> None:
+    if config.positions not in (0, tokens):
+        raise ConfigError(f"image_projector.positions: a picture has {tokens} tokens, not {config.positions}")

@@ -5,6 +5,7 @@ B items, T features, E width of a feature, k neighbours, n tokens (⌈T / k⌉),
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,15 +22,16 @@ class Projector(nn.Module):
         reduced = features * config.neighbours if config.reduce == "stack" else features
         self.norm = nn.LayerNorm(reduced)
         self.mlp = nn.Sequential(nn.Linear(reduced, config.hidden), nn.GELU(), nn.Linear(config.hidden, width))
+        self.positions = nn.Parameter(torch.zeros(config.positions, width)) if config.positions else None
 
     def num_tokens(self, features: int) -> int:
         """Tokens that so many features become."""
         return -(-features // self.config.neighbours)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, E) to (B, n, D)."""
+        """(B, T, E) to (B, n, D); n is the number of positions, where there are any."""
         tokens: Tensor = self.mlp(self.norm(self._reduce(features)))
-        return tokens
+        return tokens if self.positions is None else tokens + self.positions
 
     def _reduce(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmchat.config import GenerationOptions, ModelConfig
-from mmchat.errors import FusionError, MessageError
+from mmchat.errors import ConfigError, FusionError, MessageError
 from mmchat.generation.engine import Engine
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
@@ -208,3 +208,28 @@ def test_a_model_made_without_a_sense_says_so(tiny_config: ModelConfig, modality
     with pytest.raises(MessageError) as caught:
         Multimodal(config).fresh(modality)
     assert str(caught.value) == line
+
+
+# Positions of the cross-modal tokens
+
+
+def with_positions(config: ModelConfig, modality: Modality, positions: int) -> Multimodal:
+    name = f"{modality}_projector"
+    projector = getattr(config, name).model_copy(update={"positions": positions})
+    return Multimodal(config.model_copy(update={name: projector}))
+
+
+def test_a_picture_has_a_position_for_each_of_its_tokens(tiny_config: ModelConfig) -> None:
+    projector = with_positions(tiny_config, "image", 4).fresh("image")["image_projector"]
+    assert projector.get_parameter("positions").shape[0] == 4
+
+
+def test_positions_that_do_not_fit_a_picture_are_refused(tiny_config: ModelConfig) -> None:
+    with pytest.raises(ConfigError, match=r"image_projector\.positions: a picture has 4 tokens, not 5"):
+        with_positions(tiny_config, "image", 5).fresh("image")
+
+
+def test_clips_take_no_positions(tiny_config: ModelConfig) -> None:
+    """They are of any length, and Whisper's features know the time."""
+    with pytest.raises(ConfigError, match=r"audio_projector\.positions"):
+        with_positions(tiny_config, "audio", 4).fresh("audio")

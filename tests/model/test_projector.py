@@ -68,3 +68,14 @@ def test_neighbours_are_laid_end_to_end_or_averaged(
 @pytest.mark.parametrize(("features", "tokens"), [(1, 1), (8, 1), (9, 2), (1500, 188)])
 def test_the_number_of_tokens_is_known_beforehand(features: int, tokens: int) -> None:
     assert projector("stack", 8).num_tokens(features) == tokens
+
+
+def test_positions_tell_equal_features_apart() -> None:
+    torch.manual_seed(0)
+    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=7, positions=4), E, D)
+    assert ours.positions is not None
+    alike = torch.randn(2, 1, E).expand(2, 4, E)
+    tokens = ours(alike)
+    torch.testing.assert_close(tokens[:, 0], tokens[:, 3])
+    nn.init.normal_(ours.positions)
+    torch.testing.assert_close(ours(alike), tokens + ours.positions)
