@@ -102,6 +102,9 @@ class ProjectorConfig(_Frozen):
     """k."""
     hidden: int = Field(ge=1)
     """Width of the hidden layer of the MLP."""
+    positions: int = Field(0, ge=0)
+    """Learned positions, one added to each token of a picture: the features of a convolutional tower say what stands
+    somewhere, but not where. 0 adds none; otherwise as many as a picture has tokens."""
 
 
 class SpecialTokens(_Frozen):
@@ -181,8 +184,6 @@ class _Stage(_Frozen):
     """Dataset folder (one split)."""
     out: Path
     """Checkpoint folder that this stage writes."""
-    start: tuple[Path, ...] = ()
-    """Checkpoint folders that hold what this stage starts from; a component is taken from the first that has it."""
 
 
 class TokenizerStage(_Stage):
@@ -196,6 +197,8 @@ class TokenizerStage(_Stage):
 class _GradientStage(_Stage):
     """What all stages share that follow a gradient."""
 
+    start: tuple[Path, ...] = ()
+    """Checkpoint folders that hold what this stage starts from; a component is taken from the first that has it."""
     batch_size: int = Field(ge=1)
     optimizer: OptimizerConfig
     max_steps: int | None = Field(None, ge=1)
@@ -206,6 +209,8 @@ class _GradientStage(_Stage):
     device: str = "auto"
     threads: int | None = Field(None, ge=1)
     """CPU threads; unset leaves torch's choice."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward and loss, by torch's autocast; weights and optimizer stay in float32."""
 
     @model_validator(mode="after")
     def _has_budget(self) -> _GradientStage:
@@ -222,15 +227,20 @@ class LanguageStage(_GradientStage):
     """Tokens a row; documents are packed end to end."""
 
 
+class NamingStage(_GradientStage):
+    """Pre-training of the image tower on regions of pictures and their names."""
+
+    stage: Literal["naming"]
+
+
 class ContrastiveStage(_GradientStage):
     """CLIP pre-training of the image tower (Radford et al. 2021) on pictures and captions."""
 
     stage: Literal["contrastive"]
+    batch_size: int = Field(ge=2)
+    """A caption alone has nothing to be told from."""
     text: dict[str, Any]
     """Fields of open_clip's `CLIPTextCfg` for the text tower, which is thrown away afterwards."""
-    naming_steps: int = Field(0, ge=0)
-    """The first steps learn only to name, from pictures of one thing alone: a tower that sees nothing yet learns that
-    many times as fast as it learns to tell captions apart."""
 
 
 class SpeechStage(_GradientStage):
@@ -254,7 +264,8 @@ class ChatStage(_GradientStage):
 
 
 StageConfig = Annotated[
-    TokenizerStage | LanguageStage | ContrastiveStage | SpeechStage | ChatStage, Field(discriminator="stage")
+    TokenizerStage | LanguageStage | NamingStage | ContrastiveStage | SpeechStage | ChatStage,
+    Field(discriminator="stage"),
 ]
 
 

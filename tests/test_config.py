@@ -204,6 +204,7 @@ def test_values_may_be_replaced_by_dotted_keys(tmp_path: Path) -> None:
         ({"seed": "[1"}, "cannot set seed: '[1' is malformed"),
         ({"seed": "seven"}, "{path}: chat.seed: input should be a valid integer, unable to parse string as an integer, "
          "not 'seven'"),
+        ({"precision": "float16"}, "{path}: chat.precision: input should be 'float32' or 'bfloat16', not 'float16'"),
         ({"max_steps": "null"}, "{path}: chat: give a budget: max_steps, max_minutes or both"),
         ({"stage": "dance"}, "{path}: Input tag 'dance' found using 'stage' does not match any of the expected tags"),
     ],
@@ -214,3 +215,22 @@ def test_a_wrong_replacement_is_one_line(tmp_path: Path, overrides: dict[str, st
         load_stage_config(path, overrides)
     assert str(caught.value).startswith(line.format(path=path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ({"stage": "contrastive", "batch_size": 1, "text": {}},
+         "contrastive.batch_size: input should be greater than or equal to 2, not 1"),
+        ({"stage": "tokenizer", "vocab_size": 512, "chat_template": "t.jinja", "start": ["before"]},
+         "unknown key tokenizer.start"),
+    ],
+)  # fmt: skip
+def test_what_a_stage_could_not_use_is_refused(tmp_path: Path, stage: dict[str, Any], line: str) -> None:
+    """One caption has nothing to be told from; a tokenizer starts from nothing."""
+    common = {key: STAGE[key] for key in ("name", "model", "data", "out")}
+    gradient = {key: STAGE[key] for key in ("max_steps", "optimizer")} if stage["stage"] != "tokenizer" else {}
+    path = written(tmp_path, {**common, **gradient, **stage})
+    with pytest.raises(ConfigError) as caught:
+        load_stage_config(path)
+    assert str(caught.value) == f"{path}: {line}"

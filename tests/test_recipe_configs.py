@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from mmchat.checkpoints.store import COMPONENTS
-from mmchat.config import ChatStage, StageConfig, TokenizerStage, load_model_config, load_stage_config
+from mmchat.config import (
+    ChatStage,
+    NamingStage,
+    StageConfig,
+    TokenizerStage,
+    load_model_config,
+    load_stage_config,
+)
 from mmchat.world.concepts import load_things
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +24,7 @@ MODELS = sorted((ROOT / "configs").rglob("model*.yaml"))
 STAGES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path not in MODELS)
 TRAINED_BY = {
     "tokenizer": (),
+    "naming": ("image_encoder",),
     "language": ("decoder",),
     "contrastive": ("image_encoder",),
     "speech": ("audio_encoder",),
@@ -43,10 +51,30 @@ def test_every_stage_loads(path: Path) -> None:
 def test_every_stage_starts_from_what_an_earlier_one_writes(recipe: Path) -> None:
     written: list[Path] = []
     for config in stages_of(recipe):
-        assert set(config.start) <= set(written), config.name
+        start = () if isinstance(config, TokenizerStage) else config.start
+        assert set(start) <= set(written), config.name
         assert config.out not in written, config.name
-        assert bool(config.start) != isinstance(config, TokenizerStage), config.name
+        assert bool(start) != isinstance(config, TokenizerStage | NamingStage), config.name
         written.append(config.out)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_stage_that_reads_text_starts_from_a_tokenizer(recipe: Path) -> None:
+    has_tokenizer: set[Path] = set()
+    for config in stages_of(recipe):
+        if isinstance(config, TokenizerStage):
+            has_tokenizer.add(config.out)
+        elif not isinstance(config, NamingStage):
+            assert has_tokenizer & set(config.start), config.name
+            has_tokenizer.add(config.out)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_every_stage_but_the_last_is_used(recipe: Path) -> None:
+    """A stage that nothing starts from would be trained for nothing."""
+    stages = stages_of(recipe)
+    used = {folder for config in stages if not isinstance(config, TokenizerStage) for folder in config.start}
+    assert [config.name for config in stages if config.out not in used] == [stages[-1].name]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmchat.checkpoints.store import COMPONENTS, load_component
+from mmchat.checkpoints.store import COMPONENTS
 from mmchat.config import ChatStage, Component, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
@@ -22,8 +22,10 @@ from mmchat.inputs.messages import Message, Part
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.data import MODALITIES, parts_of, read_dialogues, read_rows, shuffled, step_random
+from mmchat.training.features import FeatureCache
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.start import start_from
 
 Conversations = tuple[list[MixedSequence], Tensor]
 
@@ -60,6 +62,8 @@ class ChatTraining(GradientStage[Conversations]):
             self._start(name, component)
             component.requires_grad_(name in config.train)
         self.module = self._model.to(device)
+        frozen = [modality for modality in config.media if f"{modality}_encoder" not in config.train]
+        self._cache = FeatureCache(self._model, frozen)
 
     def batch(self, step: int) -> Conversations:
         """Conversations, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
@@ -97,8 +101,11 @@ class ChatTraining(GradientStage[Conversations]):
             raise TrainingError(
                 f"{self._config.name}: a batch without labels: its conversations have no assistant turn"
             )
-        logits = self._model(sequences, positions.to(device))  # B, T, V
-        value = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(device), ignore_index=IGNORED)
+        media = [span.media for sequence in sequences for span in sequence.spans]
+        tokens = self._model.project(media, self._cache.features(media))
+        logits = self._model.read(sequences, tokens, positions.to(device))  # B, T, V
+        logits, labels = logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten().to(device)
+        value = F.cross_entropy(logits, labels, ignore_index=IGNORED)
         return Loss(value, count)
 
     def components(self) -> Mapping[str, nn.Module]:
@@ -107,12 +114,8 @@ class ChatTraining(GradientStage[Conversations]):
         return {name: part for name, part in parts.items() if part is not None}
 
     def _start(self, name: str, component: nn.Module) -> None:
-        """Fill a component from the first folder that holds it; only what is trained may begin fresh."""
-        for folder in self._config.start:
-            if (folder / f"{name}.safetensors").is_file():
-                load_component(folder, name, component)
-                return
-        if name not in self._config.train:
+        """Only what is trained may begin fresh."""
+        if not start_from(self._config.start, name, component) and name not in self._config.train:
             folders = ", ".join(str(folder) for folder in self._config.start)
             raise CheckpointError(f"{self._config.name}: {name} is not trained here and stands in none of: {folders}")
 
@@ -127,7 +130,7 @@ class ChatTraining(GradientStage[Conversations]):
 def _dialogues(path: Path) -> list[dict[str, Any]]:
     """Rows of a file; a caption is what the assistant says to its picture alone."""
     if path.stem != "captions":
-        return read_rows(path, "messages")
+        return read_dialogues(path)
     return [
         {"messages": [
             {"role": "user", "content": [{"type": "image", "image": row["image"]}]},
@@ -137,20 +140,14 @@ def _dialogues(path: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _parts(row: dict[str, Any]) -> list[dict[str, Any]]:
-    contents = (message["content"] for message in row["messages"])
-    lists = ([{"type": "text", "text": each}] if isinstance(each, str) else each for each in contents)
-    return [part for parts in lists for part in parts]
-
-
 def _characters(row: dict[str, Any]) -> int:
     """About how long a row is, in characters of text; a picture or clip counts as text of about as many tokens."""
-    return sum(len(part["text"]) if part["type"] == "text" else _CHARACTERS[part["type"]] for part in _parts(row))
+    return sum(_CHARACTERS.get(MODALITIES[part["type"]]) or len(part["text"]) for part in parts_of(row))
 
 
 def _kinds(row: dict[str, Any]) -> set[str]:
     """Which of text, image and audio a row holds."""
-    return {part["type"] for part in _parts(row)}
+    return {MODALITIES[part["type"]] for part in parts_of(row)}
 
 
 def _teaches(row: dict[str, Any], trained: Sequence[Component]) -> bool:

@@ -1,47 +1,42 @@
 """CLIP pre-training of the image tower: open_clip's model and loss, on pictures and captions.
 
-Where rows also list the `things` that a picture shows, a linear head names them: alone for the first steps where the
-stage says so, then beside the contrastive loss.
+The tower goes on from the naming stage where `start` holds what that wrote. Its pooling head and the text tower always
+begin fresh: they serve this stage alone.
 
-B pictures of a batch, S side in pixels, L tokens of a caption, N names of things in the dataset
+B pictures of a batch, S side in pixels, L tokens of a caption
 """
 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F
 from open_clip.loss import ClipLoss
 from torch import Tensor, nn
 
 from mmchat.config import ContrastiveStage, ModelConfig
-from mmchat.encoders.clip import ClipImageEncoder, fit
+from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError
-from mmchat.inputs.image import load_image
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
-
-_SHIFT = 0.12  # of half the side
+from mmchat.training.start import start_from
+from mmchat.training.views import Views, draw_views
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures with what is said of them."""
+    """Pictures, how they are looked at, and what is said of them."""
 
     pixels: Tensor
-    """(B, 3, S, S) in 0..1."""
-    captions: Tensor | None
-    """(B, L) ids, the end token included; none while only names are learnt."""
-    things: Tensor
-    """(B, N) an equal share for each thing that the picture shows; all zero where its row lists none."""
+    """(B, 3, S, S) bytes."""
+    views: Views
+    captions: Tensor
+    """(B, L) ids, the end token included."""
 
 
 class ContrastiveTraining(GradientStage[Pairs]):
@@ -62,60 +57,59 @@ class ContrastiveTraining(GradientStage[Pairs]):
         if captions < 2:
             raise DatasetError(f"{config.data}/captions.jsonl has one caption alone: there is nothing to tell it from")
         self._batch_size = min(config.batch_size, captions)
-        text = {"vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.end_id, "pad_id": tokenizer.pad_id}
-        self._clip: Any = open_clip.CLIP(
-            self._encoder.embed_dim, dict(self._encoder.vision), {**config.text, **text, "pool_type": "eos"}
-        ).to(device)
+        self._clip = self._build().to(device)
         self._clip.visual.to(memory_format=torch.channels_last)  # convolutions of few channels run 1.6 times as fast
-        self._alone = [row for row in self._rows if len(row.get("things", ())) == 1]
-        if config.naming_steps and not self._alone:
-            raise DatasetError(f"{config.data}/captions.jsonl lists no picture of one thing, which naming_steps needs")
-        self._names = sorted({name for row in self._rows for name in row.get("things", ())})
-        self._naming = nn.Linear(self._encoder.embed_dim, len(self._names)) if self._names else nn.Identity()
-        self.module = nn.ModuleDict({"clip": self._clip, "naming": self._naming}).to(device)
-        self._pictures: dict[str, Tensor] = {}
-        self._length = int(config.text["context_length"])
+        self.module = self._clip
+        self._pictures = PictureCache(config.data, self._encoder.image_size)
         self._loss = ClipLoss()
         self._mean, self._std = (
             torch.tensor(values, device=device).view(3, 1, 1) for values in (self._encoder.mean, self._encoder.std)
         )
 
     def batch(self, step: int) -> Pairs:
-        """Pictures in a new view each; where captions are told apart, none stands in a batch twice.
+        """Pictures in a new view each; no caption stands in a batch twice.
 
         Raises:
             ImageError: a picture cannot be read.
         """
-        naming = step < self._config.naming_steps
-        rows = self._pictures_alone(step) if naming else self._captions_apart(step)
-        pixels = torch.stack([self._picture(row["image"]) for row in rows])  # B, 3, S, S
+        rows = self._captions_apart(step)
         generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
         return Pairs(
-            augment(pixels.float() / 255, generator),
-            None if naming else torch.stack([self._caption(row["text"]) for row in rows]),
-            torch.stack([self._things(row) for row in rows]),
+            pixels=torch.stack([self._pictures[row["image"]] for row in rows]),
+            views=draw_views(len(rows), generator),
+            captions=torch.stack([self._caption(row["text"]) for row in rows]),
         )
 
     def loss(self, batch: Pairs) -> Loss:
-        """Symmetric cross entropy over the batch's similarities, and cross entropy of the names where there are any."""
+        """Symmetric cross entropy over the similarities of the batch."""
         device = self._mean.device
-        images = self._clip.encode_image((batch.pixels.to(device) - self._mean) / self._std)
-        value = images.new_zeros(())
-        if batch.captions is not None:
-            texts = self._clip.encode_text(batch.captions.to(device), normalize=True)
-            value = value + self._loss(F.normalize(images, dim=-1), texts, self._clip.logit_scale.exp())
-        listed = batch.things.sum(1) > 0
-        if listed.any():
-            value = value + F.cross_entropy(self._naming(images[listed]), batch.things[listed].to(device))
+        pixels = batch.views.of(batch.pixels.to(device).float() / 255)
+        images = self._clip.encode_image((pixels - self._mean) / self._std, normalize=True)
+        texts = self._clip.encode_text(batch.captions.to(device), normalize=True)
+        with torch.autocast(device.type, enabled=False):  # similarities near one differ by less than bfloat16 tells
+            value = self._loss(images.float(), texts.float(), self._clip.logit_scale.exp())
         return Loss(value, len(images))
 
     def components(self) -> Mapping[str, nn.Module]:
-        """The image tower without its pooling head; the text tower and the naming head have served their purpose."""
+        """The image tower without its pooling head; the text tower has served its purpose."""
         return {"image_encoder": ClipImageEncoder(self._encoder, copy.deepcopy(self._clip.visual))}
 
-    def _pictures_alone(self, step: int) -> list[dict[str, Any]]:
-        order = shuffled(len(self._alone), self._config.seed, step * self._config.batch_size)
-        return [self._alone[index] for index in itertools.islice(order, self._config.batch_size)]
+    def _build(self) -> Any:
+        """An `open_clip.CLIP` whose image tower holds what the start folders have of it."""
+        unknown = self._config.text.keys() - {field.name for field in fields(open_clip.CLIPTextCfg)}
+        if unknown:
+            raise ConfigError(f"{self._config.name}: text: unknown key {', '.join(sorted(unknown))}")
+        ids = {
+            "vocab_size": self._tokenizer.vocab_size,
+            "eos_id": self._tokenizer.end_id,
+            "pad_id": self._tokenizer.pad_id,
+        }
+        text = {**self._config.text, **ids, "pool_type": "eos"}
+        clip = open_clip.CLIP(self._encoder.embed_dim, dict(self._encoder.vision), text)
+        seeing = ClipImageEncoder(self._encoder, copy.deepcopy(clip.visual))
+        if start_from(self._config.start, "image_encoder", seeing):
+            clip.visual.load_state_dict({**clip.visual.state_dict(), **seeing.tower.state_dict()})
+        return clip
 
     def _captions_apart(self, step: int) -> list[dict[str, Any]]:
         chosen: dict[str, dict[str, Any]] = {}
@@ -126,46 +120,7 @@ class ContrastiveTraining(GradientStage[Pairs]):
                 break
         return list(chosen.values())
 
-    def _picture(self, name: str) -> Tensor:
-        """(3, S, S) bytes of a picture as inference would see it; kept after the first time."""
-        if name not in self._pictures:
-            image = fit(load_image(self._config.data / name).image, self._encoder.image_size)
-            self._pictures[name] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
-        return self._pictures[name]
-
-    def _things(self, row: dict[str, Any]) -> Tensor:
-        shown = set(row.get("things", ()))
-        return torch.tensor([(name in shown) / max(1, len(shown)) for name in self._names])
-
     def _caption(self, text: str) -> Tensor:
-        ids = [*self._tokenizer.encode(text)[: self._length - 1], self._tokenizer.end_id]
-        return torch.tensor(ids + [self._tokenizer.pad_id] * (self._length - len(ids)))
-
-
-def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Another view of each picture that leaves its caption true: shifted, scaled, turned a little, in another light.
-
-    Pictures are never mirrored, for captions say left and right, and their hue stays, for they say colours.
-
-    Args:
-        pixels: (B, 3, S, S) in 0..1; views beyond the edge repeat it.
-        generator: all randomness comes from it.
-
-    Returns:
-        (B, 3, S, S) in 0..1, channels last in memory.
-    """
-    count = len(pixels)
-
-    def uniform(low: float, high: float, *size: int) -> Tensor:
-        return low + (high - low) * torch.rand(count, *size, generator=generator)
-
-    angle, scale = 0.1 * torch.randn(count, generator=generator), uniform(0.85, 1.15)
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    shift = uniform(-_SHIFT, _SHIFT, 2)
-    turn = torch.stack([cos, sin, shift[:, 0], -sin, cos, shift[:, 1]], 1).view(count, 2, 3)
-    grid = F.affine_grid(turn, list(pixels.shape), align_corners=False)
-    views = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-    grey = views.mean(1, keepdim=True)
-    views = grey + (views - grey) * uniform(0.7, 1.3, 1, 1, 1)  # saturation
-    views = (views - 0.5) * uniform(0.75, 1.25, 1, 1, 1) + 0.5 + uniform(-0.1, 0.1, 1, 1, 1)  # contrast, brightness
-    return views.clamp(0, 1).contiguous(memory_format=torch.channels_last)
+        length = self._clip.context_length
+        ids = [*self._tokenizer.encode(text)[: length - 1], self._tokenizer.end_id]
+        return torch.tensor(ids + [self._tokenizer.pad_id] * (length - len(ids)))

@@ -6,20 +6,20 @@ B rows of a batch, T tokens of a row
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmchat.config import LanguageStage, ModelConfig
-from mmchat.errors import ConfigError, DatasetError
+from mmchat.errors import ConfigError
 from mmchat.inputs.messages import Message
 from mmchat.model.decoder import Decoder
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.data import read_rows, shuffled, step_random
+from mmchat.training.data import parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.start import start_from
 
 Rows = tuple[Tensor, Tensor]
 
@@ -34,8 +34,9 @@ class LanguageTraining(GradientStage[Rows]):
     ) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        self._decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size}).to(device)
-        self.module = self._decoder
+        self._decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size})
+        start_from(config.start, "decoder", self._decoder)
+        self.module = self._decoder.to(device)
         if config.context > self._decoder.context:
             raise ConfigError(f"{config.name}: context {config.context} is over the decoder's {self._decoder.context}")
         self._documents = [torch.tensor(ids, dtype=torch.int32) for ids in self._read()]
@@ -59,7 +60,8 @@ class LanguageTraining(GradientStage[Rows]):
         """Cross entropy of each next token."""
         ids, positions = (tensor.to(self._decoder.device) for tensor in batch)
         logits, _ = self._decoder(self._decoder.embed(ids), positions=positions)
-        return Loss(F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()), ids.numel())
+        value = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
+        return Loss(value, ids.numel())
 
     def components(self) -> Mapping[str, nn.Module]:
         """The decoder."""
@@ -68,16 +70,11 @@ class LanguageTraining(GradientStage[Rows]):
     def _read(self) -> Iterator[list[int]]:
         for row in read_rows(self._config.data / "texts.jsonl", "text"):
             yield [*self._tokenizer.encode(row["text"]), self._tokenizer.end_id]
-        for row in read_rows(self._config.data / "dialogues.jsonl", "messages"):
-            if not _has_media(row):
+        for row in read_dialogues(self._config.data / "dialogues.jsonl"):
+            if all(part["type"] == "text" for part in parts_of(row)):
                 messages = [Message.from_dict(message) for message in row["messages"]]
                 yield list(build_sequence(messages, self._tokenizer, _no_media, answer_next=False).ids)
 
 
-def _has_media(row: dict[str, Any]) -> bool:
-    contents = [message["content"] for message in row["messages"]]
-    return any(part["type"] != "text" for content in contents if isinstance(content, list) for part in content)
-
-
 def _no_media(part: object) -> int:
-    raise DatasetError("a text dialogue holds media")
+    raise AssertionError("dialogues with media were left out")

@@ -1,14 +1,15 @@
-"""One loop for every stage that follows a gradient: budget, schedule, resume, progress; it stops on NaN."""
+"""One loop for every stage that follows a gradient: budget, schedule, precision, resume, progress; it stops on NaN."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -16,10 +17,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
-from mmchat.config import ChatStage, ContrastiveStage, LanguageStage, OptimizerConfig, SpeechStage
-from mmchat.errors import CheckpointError, TrainingError
+from mmchat.config import ChatStage, ContrastiveStage, LanguageStage, NamingStage, OptimizerConfig, SpeechStage
+from mmchat.errors import TrainingError
+from mmchat.training.curve import Curve, Point
+from mmchat.training.state import RunFiles, load_state, save_state
 
-GradientConfig = ContrastiveStage | LanguageStage | SpeechStage | ChatStage
+GradientConfig = NamingStage | ContrastiveStage | LanguageStage | SpeechStage | ChatStage
 Batch = TypeVar("Batch")
 
 
@@ -28,7 +31,7 @@ class Loss:
     """What one batch gives."""
 
     value: Tensor
-    """A scalar with its graph."""
+    """A scalar in float32 with its graph."""
     items: int
     """Labelled tokens, pictures or clips: what the speed is counted in."""
 
@@ -43,7 +46,11 @@ class GradientStage(ABC, Generic[Batch]):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """The batch of a step; the same for the same step, whenever it is asked for."""
+        """The batch of a step; the same for the same step, whenever it is asked for.
+
+        It is prepared in another thread while the step before it is taken: it reads no weight, and its randomness
+        comes from the step alone.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss:
@@ -58,57 +65,98 @@ class GradientStage(ABC, Generic[Batch]):
         """What the stage hands on, by the component's name in a checkpoint."""
 
 
-def fit(stage: GradientStage[Any], config: GradientConfig, state_file: Path, console: Console) -> None:
-    """Train a stage until its budget is used; goes on from `state_file` when there is one.
+def fit(stage: GradientStage[Any], config: GradientConfig, console: Console) -> None:
+    """Train a stage until its budget is used; goes on from its last state when there is one.
 
     Args:
         stage: what to train.
-        config: its budget and optimizer.
-        state_file: weights, optimizer and position, written every `save_minutes`; a `.jsonl` beside it takes the curve,
-            one row a step.
+        config: its budget and optimizer; `RunFiles(config.out)` says what is written meanwhile.
         console: where progress is shown.
 
     Raises:
-        CheckpointError: `state_file` is of another model.
-        TrainingError: the loss or its gradient is not a number; the step is named and the last state is kept.
+        CheckpointError: the state is damaged or of another model.
+        TrainingError: the loss or its gradient is not a number; it names the step and the file that keeps its batch.
     """
-    trained = [weight for weight in stage.module.parameters() if weight.requires_grad]
+    files = RunFiles(config.out)
     optimizer = _optimizer(stage.module, config.optimizer)
-    step, seconds = _resume(stage.module, optimizer, state_file)
-    curve_file = state_file.with_suffix(".jsonl")
-    _begin_curve(curve_file, step)
-    began = saved = time.monotonic() - seconds
-    saved += seconds
+    step, seconds = load_state(files.state, stage.module, optimizer)
+    share = first_share = _budget_used(config, step, seconds)
     _train_mode(stage.module)
-    with _progress(console) as progress:
+    with (
+        closing(_prepared(stage.batch, step)) as batches,
+        closing(Curve(files, step, stage.unit)) as curve,
+        _progress(console) as progress,
+    ):
         bar = progress.add_task(config.name, total=1.0, status="")
-        while (share := _budget_used(config, step, time.monotonic() - began)) < 1.0:
-            for group in optimizer.param_groups:
-                group["lr"] = config.optimizer.learning_rate * _schedule(config.optimizer, share)
+        opened = saved = time.monotonic()
+        began = opened - seconds  # as if the runs before had ended just now
+        while share < 1.0:
+            rate = config.optimizer.learning_rate * _schedule(config.optimizer, share)
             started = time.monotonic()
-            loss = stage.loss(stage.batch(step))
-            value = float(loss.value.detach())
-            if not math.isfinite(value):
-                raise TrainingError(f"{config.name}: the loss of step {step} is {value}; lower the learning rate")
-            optimizer.zero_grad(set_to_none=True)
-            loss.value.backward()  # type: ignore[no-untyped-call]
-            norm = float(torch.nn.utils.clip_grad_norm_(trained, config.optimizer.clip))
-            if not math.isfinite(norm):
-                raise TrainingError(f"{config.name}: the gradient of step {step} is {norm}; lower the learning rate")
-            optimizer.step()
+            loss, norm, items = _descend(stage, config, optimizer, rate, step, next(batches))
             step += 1
             now = time.monotonic()
-            speed = loss.items / max(now - started, 1e-6)  # some clocks tick in 16 ms
-            _record(curve_file, step, now - began, value, speed, stage.unit)
-            left = (now - began) * (1 - share) / share if share > 0 else 0.0
-            status = f"step {step} loss {value:.3f} {speed:.0f} {stage.unit}/s {left / 60:.0f} min left"
+            share = _budget_used(config, step, now - began)
+            speed = items / max(now - started, 1e-6)  # some clocks tick in 16 ms
+            curve.add(Point(step, now - began, loss, rate, norm, speed))
+            left = _seconds_left(now - opened, share - first_share, 1 - share)
+            status = f"step {step} loss {loss:.3f} {speed:.0f} {stage.unit}/s {timedelta(seconds=round(left))} left"
             progress.update(bar, completed=share, status=status)
-            if now - saved > config.save_minutes * 60:
-                _save(stage.module, optimizer, step, now - began, state_file)
+            if share >= 1.0 or now - saved > config.save_minutes * 60:
+                curve.flush()
+                save_state(files.state, stage.module, optimizer, step, now - began)
                 saved = now
-        progress.update(bar, completed=1.0)
-    _save(stage.module, optimizer, step, time.monotonic() - began, state_file)
     stage.module.eval()
+
+
+def _descend(
+    stage: GradientStage[Any],
+    config: GradientConfig,
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    step: int,
+    batch: object,
+) -> tuple[float, float, int]:
+    """Take a step down the gradient of a batch.
+
+    Returns:
+        The loss, the norm of its gradient before it was clipped, and the items of the batch.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    weights = [weight for weight in stage.module.parameters() if weight.requires_grad]
+    with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss = stage.loss(batch)
+    value = float(loss.value.detach())
+    _check_finite(value, "loss", config, step, batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.value.backward()  # type: ignore[no-untyped-call]
+    norm = float(torch.nn.utils.clip_grad_norm_(weights, config.optimizer.clip))
+    _check_finite(norm, "gradient", config, step, batch)
+    optimizer.step()
+    return value, norm, loss.items
+
+
+def _check_finite(value: float, what: str, config: GradientConfig, step: int, batch: object) -> None:
+    if math.isfinite(value):
+        return
+    path = RunFiles(config.out).nan_batch
+    torch.save(batch, path)
+    raise TrainingError(
+        f"{config.name}: the {what} of step {step} is {value}: lower the learning rate, or look at the batch: "
+        f"torch.load({str(path)!r}, weights_only=False)"
+    )
+
+
+def _prepared(batch: Callable[[int], Batch], step: int) -> Generator[Batch, None, None]:
+    """The batches of `step` and of those after it; while one is in use, a thread prepares the next."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
+        coming = worker.submit(batch, step)
+        while True:
+            ready = coming.result()
+            step += 1
+            coming = worker.submit(batch, step)
+            yield ready
 
 
 def _train_mode(module: nn.Module) -> None:
@@ -143,46 +191,15 @@ def _budget_used(config: GradientConfig, step: int, seconds: float) -> float:
     return max(by_steps, by_time)
 
 
-def _resume(module: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> tuple[int, float]:
-    if not path.is_file():
-        return 0, 0.0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    try:
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path} is the state of another model: remove it to begin anew") from error
-    torch.set_rng_state(state["random"])
-    return int(state["step"]), float(state["seconds"])
+def _seconds_left(seconds: float, share: float, rest: float) -> float:
+    """How long the rest of the budget takes at the pace of this run: the runs before may have been on another machine.
 
-
-def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int, seconds: float, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    state = {
-        "module": module.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "seconds": seconds,
-        "random": torch.get_rng_state(),
-    }
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def _begin_curve(path: Path, step: int) -> None:
-    """Drop the rows of steps that were taken after the last save, for they are taken again."""
-    if not path.is_file():
-        return
-    rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(rows[:step]), encoding="utf-8")
-
-
-def _record(path: Path, step: int, seconds: float, loss: float, speed: float, unit: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    row = {"step": step, "seconds": round(seconds, 1), "loss": round(loss, 5), f"{unit}_per_s": round(speed, 1)}
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    Args:
+        seconds: of this run.
+        share: of the budget that this run has used.
+        rest: share of the budget that is left.
+    """
+    return max(0.0, seconds * rest / share) if share > 0 else 0.0
 
 
 def _progress(console: Console) -> Progress:

@@ -16,6 +16,7 @@ from mmchat.config import (
     ContrastiveStage,
     LanguageStage,
     ModelConfig,
+    NamingStage,
     SpeechStage,
     StageConfig,
     TokenizerStage,
@@ -28,6 +29,7 @@ from mmchat.training.chat import ChatTraining
 from mmchat.training.contrastive import ContrastiveTraining
 from mmchat.training.language import LanguageTraining
 from mmchat.training.loop import GradientConfig, GradientStage, fit
+from mmchat.training.naming import NamingTraining
 from mmchat.training.speech import SpeechTraining
 from mmchat.training.tokenizer import train_tokenizer
 
@@ -72,18 +74,25 @@ def _say(console: Console, text: str) -> None:
 
 
 def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) -> None:
+    for folder in config.start:
+        if not folder.is_dir():
+            raise CheckpointError(f"{config.name}: {folder} is not there: run the stage that writes it first")
     torch.manual_seed(config.seed)
-    tokenizer = _tokenizer(config, model)
+    tokenizer = None if isinstance(config, NamingStage) else _tokenizer(config, model)
     with _threads(config.threads):
         stage = _build(config, model, tokenizer, _device(config.device))
-        fit(stage, config, config.out.with_name(config.out.name + ".state.pt"), console)
-    decoder = {**model.decoder, "vocab_size": tokenizer.vocab_size}
-    save_checkpoint(config.out, model.model_copy(update={"decoder": decoder}), stage.components(), tokenizer)
+        fit(stage, config, console)
+    if tokenizer is not None:
+        model = model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
+    save_checkpoint(config.out, model, stage.components(), tokenizer)
 
 
 def _build(
-    config: GradientConfig, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device
+    config: GradientConfig, model: ModelConfig, tokenizer: ChatTokenizer | None, device: torch.device
 ) -> GradientStage[Any]:
+    if isinstance(config, NamingStage):
+        return NamingTraining(config, model, device)
+    assert tokenizer is not None, "all other stages read text"
     match config:
         case LanguageStage():
             return LanguageTraining(config, model, tokenizer, device)
@@ -96,9 +105,6 @@ def _build(
 
 
 def _tokenizer(config: GradientConfig, model: ModelConfig) -> ChatTokenizer:
-    for folder in config.start:
-        if not folder.is_dir():
-            raise CheckpointError(f"{config.name}: {folder} is not there: run the stage that writes it first")
     for folder in config.start:
         if (folder / "tokenizer.json").is_file():
             return ChatTokenizer.load(folder, model.tokens)

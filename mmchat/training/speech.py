@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from mmchat.config import ModelConfig, SpeechStage
 from mmchat.encoders.whisper import WhisperAudioEncoder
-from mmchat.errors import ConfigError, DatasetError
+from mmchat.errors import ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import load_audio
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.data import read_rows, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.start import start_from
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 _BLANK = 0
@@ -50,6 +51,7 @@ class SpeechTraining(GradientStage[SpeechBatch]):
             raise ConfigError(f"{config.name}: {config.model} has no audio_encoder to train")
         self._config = config
         self._encoder = WhisperAudioEncoder(model.audio_encoder)
+        start_from(config.start, "audio_encoder", self._encoder)
         self._head = nn.Linear(self._encoder.width, len(ALPHABET) + 1)
         self.module = nn.ModuleDict({"encoder": self._encoder, "head": self._head}).to(device)
         self._device = device
@@ -71,9 +73,15 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         return SpeechBatch(mels, targets, torch.tensor([len(letters) for _, letters in chosen]))
 
     def loss(self, batch: SpeechBatch) -> Loss:
-        """CTC loss a character."""
+        """CTC loss a character.
+
+        Raises:
+            TrainingError: no clip of the batch has a feature for each of its characters.
+        """
         features = self._encoder(batch.mels.to(self._device))  # B, T, Da
-        scores = self._head(features).log_softmax(-1).transpose(0, 1)  # T, B, A
+        scores = self._head(features).float().log_softmax(-1).transpose(0, 1)  # T, B, A
+        if int(batch.lengths.min()) > len(scores):
+            raise TrainingError(f"{self._config.name}: a batch without labels: its texts are too long for their clips")
         heard = torch.full((len(batch.mels),), len(scores))
         value = F.ctc_loss(scores, batch.targets.to(self._device), heard, batch.lengths, _BLANK, zero_infinity=True)
         return Loss(value, len(batch.mels))

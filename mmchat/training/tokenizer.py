@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -12,7 +11,7 @@ from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig, TokenizerStage
 from mmchat.errors import DatasetError
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.data import read_rows
+from mmchat.training.data import parts_of, read_dialogues, read_rows
 
 
 def train_tokenizer(config: TokenizerStage, model: ModelConfig) -> None:
@@ -42,13 +41,5 @@ def _all_text(folder: Path) -> Iterator[str]:
     for name in ("texts.jsonl", "captions.jsonl", "transcripts.jsonl"):
         if (folder / name).is_file():
             yield from (str(row["text"]) for row in read_rows(folder / name, "text"))
-    for row in read_rows(folder / "dialogues.jsonl", "messages"):
-        for message in row["messages"]:
-            yield from _texts(message["content"])
-
-
-def _texts(content: str | list[dict[str, Any]]) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    else:
-        yield from (part["text"] for part in content if part["type"] == "text")
+    for row in read_dialogues(folder / "dialogues.jsonl"):
+        yield from (part["text"] for part in parts_of(row) if part["type"] == "text")

@@ -53,6 +53,7 @@ OPTIMIZER = {"learning_rate": 3e-3, "warmup": 0.1}
 STAGES: dict[str, dict[str, Any]] = {
     "tokenizer": {"stage": "tokenizer", "vocab_size": 512, "chat_template": str(CHAT_TEMPLATE)},
     "language": {"stage": "language", "context": 24, "batch_size": 4, "optimizer": OPTIMIZER},
+    "naming": {"stage": "naming", "batch_size": 4, "optimizer": OPTIMIZER},
     "contrastive": {
         "stage": "contrastive",
         "batch_size": 4,
@@ -72,11 +73,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toys") / "train"
     (folder / "images").mkdir(parents=True)
     (folder / "audio").mkdir()
-    captions, transcripts, dialogues = [], [], []
+    regions, captions, transcripts, dialogues = [], [], [], []
     for colour, rgb in COLOURS.items():
         for number, margin in enumerate((4, 10)):
             picture = f"images/{colour}-{number}.png"
             draw_square(folder / picture, rgb, margin)
+            box = [margin / 32, margin / 32, (33 - margin) / 32, (33 - margin) / 32]
+            regions.append({"image": picture, "regions": [{"name": colour, "box": box}]})
             captions.append({"image": picture, "text": f"a {colour} square"})
             question = [{"type": "image", "image": picture}, {"type": "text", "text": "what is this?"}]
             dialogues.append(dialogue("name", question, f"This is {colour}.", colour))
@@ -85,6 +88,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         transcripts.append({"audio": clip, "text": f"say {colour}"})
         dialogues.append(dialogue("spoken", [{"type": "audio", "audio": clip}], f"You say {colour}.", colour))
         dialogues.append(dialogue("fact", f"is {colour} a colour?", f"Yes, {colour} is one.", colour))
+    write_rows(folder / "regions.jsonl", regions)
     write_rows(folder / "captions.jsonl", captions)
     write_rows(folder / "transcripts.jsonl", transcripts)
     write_rows(folder / "dialogues.jsonl", dialogues)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,75 @@ def test_a_batch_without_labels_is_refused(build: Build, tmp_path: Path) -> None
         stage.loss(stage.batch(0))
 
 
+def test_in_bfloat16_it_learns_from_nearly_the_same_loss(build: Build) -> None:
+    stage = build(batch_size=12)
+    whole = stage.loss(stage.batch(0)).value
+    with torch.autocast("cpu", torch.bfloat16):
+        half = stage.loss(stage.batch(0)).value
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.03, atol=0.03)
+
+
+TWO = [PICTURE, {"type": "text", "text": "or"}, {**PICTURE, "image": "images/blue-0.png"}]
+CLIP = {"type": "audio", "audio": "audio/red.wav"}
+
+
+def turns(*contents: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """User and assistant in turn."""
+    return [{"role": ("user", "assistant")[number % 2], "content": each} for number, each in enumerate(contents)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "media"),
+    [
+        ([{"role": "system", "content": "Be brief."}, *turns([PICTURE], "Red.")], ["red-0.png"]),
+        (turns(TWO, "Two."), ["red-0.png", "blue-0.png"]),
+        (turns([PICTURE, PICTURE], "Twins."), ["red-0.png", "red-0.png"]),
+        (turns([CLIP], "Red.", [CLIP], "Red.", [PICTURE], "Red."), ["red.wav", "red.wav", "red-0.png"]),
+        (turns([CLIP, *TWO, CLIP], "Red."), ["red.wav", "red-0.png", "blue-0.png", "red.wav"]),
+    ],
+    ids=["system", "two pictures", "one picture twice", "over several turns", "all at once"],
+)
+def test_any_conversation_of_the_chat_format_trains(
+    build: Build,
+    dataset: Path,
+    tmp_path: Path,
+    toy_model: ModelConfig,
+    tokenizer: ChatTokenizer,
+    messages: list[dict[str, Any]],
+    media: list[str],
+) -> None:
+    """Every placeholder is filled, all that the assistant says is learnt, the gradient reaches whatever was used."""
+    shutil.copytree(dataset, tmp_path / "data")
+    write_rows(tmp_path / "data" / "dialogues.jsonl", [{"messages": messages}])
+    roomy = toy_model.model_copy(update={"decoder": {**toy_model.decoder, "n_positions": 128}})
+    stage = build(data=tmp_path / "data", batch_size=1, toy=roomy)
+    (sequence,), positions = stage.batch(0)
+    assert [span.media.name for span in sequence.spans] == media
+    said = [message["content"] for message in messages if message["role"] == "assistant"]
+    learnt = [label for label in sequence.labels if label != IGNORED]
+    assert learnt.count(tokenizer.end_id) == len(said)
+    assert tokenizer.decode([label for label in learnt if label != tokenizer.end_id]) == "".join(said)
+    stage.module.train()  # as the loop does
+    stage.loss(([sequence], positions)).value.backward()
+    used = {"image" if name.endswith(".png") else "audio" for name in media} | {"decoder"}
+    for name, component in stage.components().items():
+        gradients = [weight.grad for weight in component.parameters() if weight.grad is not None]
+        assert any(gradient.any() for gradient in gradients) == (name.split("_")[0] in used), name
+
+
+def test_media_that_stand_in_the_row_itself_train_too(build: Build, dataset: Path, tmp_path: Path) -> None:
+    """Rows in the protocol of OpenAI, with the picture in base64, were once left out in silence."""
+    data = base64.b64encode((dataset / PICTURE["image"]).read_bytes()).decode()
+    inline: dict[str, Any] = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    write_rows(tmp_path / "dialogues.jsonl", [{"messages": turns([inline], "Red.")}])
+    stage = build(data=tmp_path, batch_size=1)
+    (sequence,), positions = stage.batch(0)
+    assert [span.media.name for span in sequence.spans] == ["picture"]
+    stage.module.train()
+    assert stage.loss(([sequence], positions)).value.isfinite()
+
+
 def test_files_are_read_one_after_another(build: Build, dataset: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "one.jsonl", [dialogue("a", "hello", "hello!")])
     write_rows(tmp_path / "two.jsonl", [dialogue("b", "bye", "bye!"), dialogue("b", "thanks", "no worries")])
@@ -207,7 +278,7 @@ def test_frozen_components_stay_bit_for_bit_and_trained_ones_move(
     folder = start("start", 7, *COMPONENTS)
     stage = build(start=(folder,), train=trained, batch_size=12)
     before = {name: weights_of(component) for name, component in stage.components().items()}
-    fit(stage, configure("chat", max_steps=2), tmp_path / "state.pt", screen)
+    fit(stage, configure("chat", max_steps=2, out=tmp_path / "out"), screen)
     after = {name: weights_of(component) for name, component in stage.components().items()}
     for name in COMPONENTS:
         same = {key: torch.equal(tensor, after[name][key]) for key, tensor in before[name].items()}

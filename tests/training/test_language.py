@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import ConfigError, DatasetError
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.language import LanguageTraining
-from training.conftest import Configure, dialogue, write_rows
+from training.conftest import Configure, dialogue, weights_of, write_rows
 
 CPU = torch.device("cpu")
 
@@ -74,6 +75,23 @@ def test_positions_are_used(stage: LanguageTraining) -> None:
     ids, _ = stage.batch(0)
     positions = torch.arange(24).expand(4, 24)
     assert not torch.equal(stage.loss((ids, positions)).value, stage.loss((ids, positions + 4)).value)
+
+
+def test_in_bfloat16_it_learns_from_nearly_the_same_loss(stage: LanguageTraining) -> None:
+    whole = stage.loss(stage.batch(0)).value
+    with torch.autocast("cpu", torch.bfloat16):
+        half = stage.loss(stage.batch(0)).value
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.03, atol=0.03)
+
+
+def test_it_goes_on_from_a_decoder_that_a_start_folder_holds(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, stage: LanguageTraining, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "read", toy_model, stage.components(), tokenizer, dtype=torch.float32)
+    again = LanguageTraining(configure("language", start=(tmp_path / "read",)), toy_model, tokenizer, CPU)
+    ours, theirs = weights_of(again.module), weights_of(stage.module)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_it_learns(stage: LanguageTraining) -> None:

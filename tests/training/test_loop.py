@@ -1,12 +1,15 @@
-"""The loop on a stage of one small network: budget, schedule, exact resume, and what it does about NaN."""
+"""The loop on a stage of one small network: budget, schedule, precision, exact resume, and what it does about NaN."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -14,7 +17,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from mmchat.config import OptimizerConfig, SpeechStage
-from mmchat.errors import CheckpointError, TrainingError
+from mmchat.errors import CheckpointError, DatasetError, TrainingError
 from mmchat.training import loop
 from mmchat.training.loop import GradientStage, Loss, fit
 from training.conftest import Configure, weights_of
@@ -24,7 +27,10 @@ class KilledError(Exception):
     """Stands for a process that is killed."""
 
 
-class Toy(GradientStage[Tensor]):
+Rows = tuple[int, Tensor]
+
+
+class Toy(GradientStage[Rows]):
     """Learns to add up its input; batch norm and dropout hold state and chance that a resume must bring back."""
 
     unit = "rows"
@@ -33,18 +39,21 @@ class Toy(GradientStage[Tensor]):
         torch.manual_seed(0)
         layers = [nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1)]
         self.module = nn.Sequential(*layers)
+        self.prepared: list[int] = []
         self.steps: list[int] = []
         self.before: Callable[[int], None] = lambda step: None
         self.spoil: Callable[[int, Tensor], Tensor] = lambda step, loss: loss
 
-    def batch(self, step: int) -> Tensor:
+    def batch(self, step: int) -> Rows:
+        self.prepared.append(step)
+        return step, torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+
+    def loss(self, batch: Rows) -> Loss:
+        step, rows = batch
         self.before(step)
         self.steps.append(step)
-        return torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
-
-    def loss(self, batch: Tensor) -> Loss:
-        value = (self.module(batch) - batch.sum(1, keepdim=True)).pow(2).mean()
-        return Loss(self.spoil(self.steps[-1], value), len(batch))
+        value = (self.module(rows) - rows.sum(1, keepdim=True)).float().pow(2).mean()
+        return Loss(self.spoil(step, value), len(rows))
 
     def components(self) -> Mapping[str, nn.Module]:
         return {}
@@ -54,11 +63,12 @@ Budget = Callable[..., SpeechStage]
 
 
 @pytest.fixture
-def budget(configure: Configure) -> Budget:
+def budget(configure: Configure, tmp_path: Path) -> Budget:
     """A stage's configuration; unless told, it saves after every step."""
+    usual = {"max_steps": None, "save_minutes": 1e-9, "name": "toy", "out": tmp_path / "runs" / "toy"}
 
     def build(**given: Any) -> SpeechStage:
-        config = configure("speech", **{"max_steps": None, "save_minutes": 1e-9, "name": "toy", **given})
+        config = configure("speech", **{**usual, **given})
         assert isinstance(config, SpeechStage)
         return config
 
@@ -114,7 +124,7 @@ def test_the_rate_that_is_used_is_that_of_the_schedule(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", note)
     optimizer = OptimizerConfig(learning_rate=0.01, warmup=0.5, final=0.0)
-    fit(Toy(), budget(max_steps=4, optimizer=optimizer), state, screen)
+    fit(Toy(), budget(max_steps=4, optimizer=optimizer), screen)
     assert rates == pytest.approx([0.01 * 0.001 / 0.501, 0.01 * 0.251 / 0.501, 0.01, 0.005])
 
 
@@ -129,7 +139,7 @@ def test_matrices_decay_and_nothing_else_does(budget: Budget) -> None:
 
 def test_a_budget_of_steps(budget: Budget, state: Path, screen: Console) -> None:
     stage = Toy()
-    fit(stage, budget(max_steps=5), state, screen)
+    fit(stage, budget(max_steps=5), screen)
     assert stage.steps == [0, 1, 2, 3, 4]
     assert not stage.module.training
 
@@ -138,7 +148,7 @@ def test_a_budget_of_minutes(budget: Budget, state: Path, screen: Console, clock
     """A step takes 20 s, so the fourth begins at 60 s, when a minute is used."""
     stage = Toy()
     stage.before = lambda step: setattr(clock, "now", clock.now + 20.0)
-    fit(stage, budget(max_minutes=1.0), state, screen)
+    fit(stage, budget(max_minutes=1.0), screen)
     assert stage.steps == [0, 1, 2]
     assert [row["seconds"] for row in curve(state)] == [20.0, 40.0, 60.0]
 
@@ -149,7 +159,7 @@ def test_the_budget_that_ends_first_counts(
 ) -> None:
     stage = Toy()
     stage.before = lambda step: setattr(clock, "now", clock.now + 20.0)
-    fit(stage, budget(max_steps=steps, max_minutes=minutes), state, screen)
+    fit(stage, budget(max_steps=steps, max_minutes=minutes), screen)
     assert len(stage.steps) == taken
 
 
@@ -162,10 +172,10 @@ def test_time_between_runs_is_not_counted(budget: Budget, state: Path, screen: C
 
     first.before = tick_until_killed
     with pytest.raises(KilledError):
-        fit(first, budget(max_minutes=1.0), state, screen)
+        fit(first, budget(max_minutes=1.0), screen)
     clock.now = 77.0  # another process, hours later
     second.before = lambda step: setattr(clock, "now", clock.now + 20.0)
-    fit(second, budget(max_minutes=1.0), state, screen)
+    fit(second, budget(max_minutes=1.0), screen)
     assert (first.steps, second.steps) == ([0, 1], [2])
     assert [row["seconds"] for row in curve(state)] == [20.0, 40.0, 60.0]
 
@@ -174,25 +184,25 @@ def test_a_clock_that_stands_still_is_no_division_by_zero(
     budget: Budget, state: Path, screen: Console, clock: SimpleNamespace
 ) -> None:
     """The monotonic clock of some systems ticks in 16 ms: a step of a toy begins and ends in one tick."""
-    fit(Toy(), budget(max_steps=1), state, screen)
+    fit(Toy(), budget(max_steps=1), screen)
     assert curve(state)[0]["rows_per_s"] > 0
 
 
 def test_six_steps_are_three_a_kill_and_three(budget: Budget, tmp_path: Path, screen: Console) -> None:
-    config = budget(max_steps=6)
     whole = Toy()
-    fit(whole, config, tmp_path / "whole.pt", screen)
+    fit(whole, budget(max_steps=6, out=tmp_path / "whole"), screen)
+    config = budget(max_steps=6, out=tmp_path / "parts")
     first = Toy()
     first.before = kill_at(3)
     with pytest.raises(KilledError):
-        fit(first, config, tmp_path / "parts.pt", screen)
+        fit(first, config, screen)
     second = Toy()
     torch.rand(5)  # a new process may have drawn other random numbers
-    fit(second, config, tmp_path / "parts.pt", screen)
+    fit(second, config, screen)
     assert (first.steps, second.steps) == ([0, 1, 2], [3, 4, 5])
     ours, theirs = weights_of(second.module), weights_of(whole.module)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    losses = [[row["loss"] for row in curve(tmp_path / name)] for name in ("parts.pt", "whole.pt")]
+    losses = [[row["loss"] for row in curve(tmp_path / f"{name}.state.pt")] for name in ("parts", "whole")]
     assert losses[0] == losses[1]
 
 
@@ -209,14 +219,14 @@ def test_steps_after_the_last_save_are_taken_again_and_stand_once_in_the_curve(
 
     first.before = tick_until_killed
     with pytest.raises(KilledError):
-        fit(first, config, state, screen)
+        fit(first, config, screen)
     assert [row["step"] for row in curve(state)] == [1, 2, 3, 4]
     second = Toy()
-    fit(second, config, state, screen)
+    fit(second, config, screen)
     assert second.steps == [3, 4, 5]
     assert [row["step"] for row in curve(state)] == [1, 2, 3, 4, 5, 6]
     whole = Toy()
-    fit(whole, config, state.with_name("whole.pt"), screen)
+    fit(whole, budget(max_steps=6, out=state.parent / "whole"), screen)
     ours, theirs = weights_of(second.module), weights_of(whole.module)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -225,33 +235,33 @@ def test_a_run_that_never_saved_leaves_no_curve_behind(budget: Budget, state: Pa
     first, second = Toy(), Toy()
     first.before = kill_at(2)
     with pytest.raises(KilledError):
-        fit(first, budget(max_steps=3, save_minutes=60), state, screen)
+        fit(first, budget(max_steps=3, save_minutes=60), screen)
     assert not state.exists()
-    fit(second, budget(max_steps=3, save_minutes=60), state, screen)
+    fit(second, budget(max_steps=3, save_minutes=60), screen)
     assert [row["step"] for row in curve(state)] == [1, 2, 3]
 
 
 def test_a_finished_run_takes_no_more_steps(budget: Budget, state: Path, screen: Console) -> None:
     first, second = Toy(), Toy()
-    fit(first, budget(max_steps=3), state, screen)
-    fit(second, budget(max_steps=3), state, screen)
+    fit(first, budget(max_steps=3), screen)
+    fit(second, budget(max_steps=3), screen)
     assert second.steps == []
     ours, theirs = weights_of(second.module), weights_of(first.module)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_larger_budget_goes_on(budget: Budget, state: Path, screen: Console) -> None:
-    fit(Toy(), budget(max_steps=2), state, screen)
+    fit(Toy(), budget(max_steps=2), screen)
     stage = Toy()
-    fit(stage, budget(max_steps=5), state, screen)
+    fit(stage, budget(max_steps=5), screen)
     assert stage.steps == [2, 3, 4]
 
 
 def test_the_curve_has_a_row_a_step(budget: Budget, state: Path, screen: Console) -> None:
-    fit(Toy(), budget(max_steps=40, optimizer=OptimizerConfig(learning_rate=0.05)), state, screen)
+    fit(Toy(), budget(max_steps=40, optimizer=OptimizerConfig(learning_rate=0.05)), screen)
     rows = curve(state)
     assert [row["step"] for row in rows] == list(range(1, 41))
-    assert all(set(row) == {"step", "seconds", "loss", "rows_per_s"} for row in rows)
+    assert all(set(row) == {"step", "seconds", "loss", "learning_rate", "gradient_norm", "rows_per_s"} for row in rows)
     assert sum(row["loss"] for row in rows[-5:]) < 0.5 * sum(row["loss"] for row in rows[:5])
 
 
@@ -267,26 +277,34 @@ def spoil_gradient(loss: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (spoil_loss(float("nan")), "toy: the loss of step 3 is nan; lower the learning rate"),
-        (spoil_loss(float("inf")), "toy: the loss of step 3 is inf; lower the learning rate"),
-        (spoil_gradient, "toy: the gradient of step 3 is nan; lower the learning rate"),
+        (spoil_loss(float("nan")), "toy: the loss of step 3 is nan"),
+        (spoil_loss(float("inf")), "toy: the loss of step 3 is inf"),
+        (spoil_gradient, "toy: the gradient of step 3 is nan"),
     ],
     ids=["nan", "inf", "gradient"],
 )
-def test_what_is_no_number_ends_the_run_and_keeps_the_last_state(
+def test_what_is_no_number_ends_the_run_and_keeps_the_last_state_and_the_batch(
     budget: Budget, state: Path, screen: Console, spoil: Callable[[Tensor], Tensor], complaint: str
 ) -> None:
     stage = Toy()
     stage.spoil = lambda step, loss: spoil(loss) if step == 3 else loss
     with pytest.raises(TrainingError) as caught:
-        fit(stage, budget(max_steps=6), state, screen)
-    assert str(caught.value) == complaint
+        fit(stage, budget(max_steps=6), screen)
+    look = re.fullmatch(
+        rf"{complaint}: lower the learning rate, or look at the batch: torch\.load\('(.*)', weights_only=False\)",
+        str(caught.value),
+    )
+    assert look is not None
+    assert look[1] == str(state.with_name("toy.nan-batch.pt"))
+    step, rows = torch.load(look[1], weights_only=False)
+    assert step == 3
+    assert torch.equal(rows, stage.batch(3)[1])
     kept = torch.load(state, weights_only=True)
     assert kept["step"] == 3
     assert all(tensor.isfinite().all() for tensor in kept["module"].values())
     assert [row["step"] for row in curve(state)] == [1, 2, 3]
     after = Toy()
-    fit(after, budget(max_steps=6), state, screen)
+    fit(after, budget(max_steps=6), screen)
     assert after.steps == [3, 4, 5]
 
 
@@ -303,16 +321,16 @@ def test_a_save_that_is_cut_short_leaves_the_last_one(
 
     monkeypatch.setattr(torch, "save", half_a_save)
     with pytest.raises(KilledError):
-        fit(Toy(), budget(max_steps=4), state, screen)
+        fit(Toy(), budget(max_steps=4), screen)
     assert torch.load(state, weights_only=True)["step"] == 1
 
 
 def test_the_state_of_another_model_is_one_line(budget: Budget, state: Path, screen: Console) -> None:
-    fit(Toy(), budget(max_steps=1), state, screen)
+    fit(Toy(), budget(max_steps=1), screen)
     stage = Toy()
     stage.module = nn.Linear(4, 1)
     with pytest.raises(CheckpointError) as caught:
-        fit(stage, budget(max_steps=2), state, screen)
+        fit(stage, budget(max_steps=2), screen)
     assert str(caught.value) == f"{state} is the state of another model: remove it to begin anew"
 
 
@@ -322,6 +340,117 @@ def test_what_is_frozen_keeps_its_running_statistics(budget: Budget, state: Path
     frozen = stage.module[1]
     frozen.requires_grad_(False)
     before = weights_of(frozen)
-    fit(stage, budget(max_steps=3), state, screen)
+    fit(stage, budget(max_steps=3), screen)
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights_of(frozen).items())
     assert {"running_mean", "running_var", "num_batches_tracked"} < set(before)
+
+
+def test_a_state_that_cannot_be_read_is_one_line(budget: Budget, state: Path, screen: Console) -> None:
+    state.parent.mkdir()
+    state.write_bytes(b"half")
+    with pytest.raises(CheckpointError) as caught:
+        fit(Toy(), budget(max_steps=1), screen)
+    assert str(caught.value) == f"{state} is damaged: remove it to begin anew"
+
+
+# ---------------------------------------------------------------------------------------------------------- preparation
+
+
+def test_the_next_batch_is_prepared_while_a_step_is_taken(budget: Budget, screen: Console) -> None:
+    """The step waits until it is: were batches prepared between the steps, it would wait in vain."""
+    stage = Toy()
+
+    def wait_for_the_next(step: int) -> None:
+        deadline = time.monotonic() + 30
+        while step + 1 not in stage.prepared and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert stage.prepared == list(range(step + 2))
+
+    stage.before = wait_for_the_next
+    fit(stage, budget(max_steps=3), screen)
+    assert stage.steps == [0, 1, 2]
+
+
+def test_a_batch_that_cannot_be_prepared_ends_the_run_at_its_step(
+    budget: Budget, screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Toy()
+    batch = stage.batch
+
+    def fail_at_two(step: int) -> Rows:
+        if step == 2:
+            raise DatasetError("the picture of step 2 is gone")
+        return batch(step)
+
+    monkeypatch.setattr(stage, "batch", fail_at_two)
+    with pytest.raises(DatasetError, match="the picture of step 2 is gone"):
+        fit(stage, budget(max_steps=6), screen)
+    assert stage.steps == [0, 1]
+
+
+# ------------------------------------------------------------------------------------------------------------ precision
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_the_forward_alone(
+    budget: Budget, screen: Console, precision: Literal["float32", "bfloat16"]
+) -> None:
+    stage = Toy()
+    seen: set[torch.dtype] = set()
+    stage.module[0].register_forward_hook(lambda module, given, output: seen.add(output.dtype))
+    fit(stage, budget(max_steps=3, precision=precision), screen)
+    assert seen == {getattr(torch, precision)}
+    assert {weight.dtype for weight in stage.module.parameters()} == {torch.float32}
+
+
+def test_bfloat16_learns_what_float32_learns(budget: Budget, state: Path, screen: Console) -> None:
+    optimizer = OptimizerConfig(learning_rate=0.05)
+    fit(Toy(), budget(max_steps=40, optimizer=optimizer, precision="bfloat16"), screen)
+    losses = [row["loss"] for row in curve(state)]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
+
+
+def test_the_time_left_is_that_of_this_run(budget: Budget, clock: SimpleNamespace, screen: Console) -> None:
+    """Two steps of ten take 20 s each; then another machine goes on, which takes 5 s a step."""
+    first, second = Toy(), Toy()
+
+    def tick_until_killed(step: int) -> None:
+        kill_at(2)(step)
+        clock.now += 20.0
+
+    first.before = tick_until_killed
+    with pytest.raises(KilledError):
+        fit(first, budget(max_steps=10), screen)
+
+    def tick_then_kill(step: int) -> None:
+        kill_at(4)(step)
+        clock.now += 5.0
+
+    second.before = tick_then_kill
+    with pytest.raises(KilledError):
+        fit(second, budget(max_steps=10), screen)
+    assert isinstance(screen.file, io.StringIO)
+    shown = screen.file.getvalue().splitlines()
+    assert "step 2 loss" in shown[0]
+    assert "0:02:40 left" in shown[0]
+    assert "step 4 loss" in shown[-1]
+    assert "0:00:30 left" in shown[-1]
+
+
+def test_the_time_left_of_a_budget_of_minutes_is_what_is_left_of_it(
+    budget: Budget, clock: SimpleNamespace, screen: Console
+) -> None:
+    stage = Toy()
+
+    def tick_until_killed(step: int) -> None:
+        kill_at(2)(step)
+        clock.now += 20.0
+
+    stage.before = tick_until_killed
+    with pytest.raises(KilledError):
+        fit(stage, budget(max_minutes=3.0), screen)
+    assert isinstance(screen.file, io.StringIO)
+    assert "0:02:20 left" in screen.file.getvalue()

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 import torch
 
+from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig
-from mmchat.errors import AudioError, ConfigError, DatasetError
+from mmchat.errors import AudioError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.speech import ALPHABET, SpeechBatch, SpeechTraining, mask, spell
@@ -115,6 +116,30 @@ def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) 
     assert len(scores) == 4
     assert float(ours.value) == pytest.approx(-np.log(total) / 2, rel=1e-4)  # a letter
     assert ours.items == 1
+
+
+def test_a_batch_without_labels_is_refused(stage: SpeechTraining) -> None:
+    """A text with more characters than its clip has features cannot be aligned: CTC would make its loss zero."""
+    batch = SpeechBatch(stage.batch(0).mels[:2, :, :8], torch.tensor([3] * 11), torch.tensor([5, 6]))
+    with pytest.raises(TrainingError, match="speech: a batch without labels: its texts are too long for their clips"):
+        stage.loss(batch)
+
+
+def test_in_bfloat16_it_learns_from_nearly_the_same_loss(stage: SpeechTraining) -> None:
+    whole = stage.loss(stage.batch(0)).value
+    with torch.autocast("cpu", torch.bfloat16):
+        half = stage.loss(stage.batch(0)).value
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.03, atol=0.03)
+
+
+def test_it_goes_on_from_an_encoder_that_a_start_folder_holds(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, stage: SpeechTraining, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "heard", toy_model, stage.components(), tokenizer, dtype=torch.float32)
+    again = SpeechTraining(configure("speech", start=(tmp_path / "heard",)), toy_model, tokenizer, CPU)
+    ours, theirs = weights_of(again.module["encoder"]), weights_of(stage.module["encoder"])
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_it_learns(stage: SpeechTraining) -> None:

@@ -1,0 +1,130 @@
+"""Naming: the first pre-training of the image tower, on pictures in which it is known where each thing stands.
+
+The features under the box of a thing are averaged (RoIAlign, He et al. 2017) and a linear head names the thing. One
+picture teaches as many names as it has things, and the features learn to say what stands where they are: that is what
+the projector hands to the decoder.
+
+B pictures of a batch, S side in pixels, Dv width of a feature, R regions of a batch, N names in the dataset
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from mmchat.config import ModelConfig, NamingStage
+from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.errors import ConfigError, DatasetError
+from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
+from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.start import start_from
+from mmchat.training.views import Views, draw_views
+
+_LABEL_SMOOTHING = 0.1
+_SAMPLES = 4  # points a side at which RoIAlign reads a box
+
+
+@dataclass(frozen=True)
+class Named:
+    """Pictures, how they are looked at, and what stands where in them."""
+
+    pixels: Tensor
+    """(B, 3, S, S) bytes."""
+    views: Views
+    owners: Tensor
+    """(R,) which picture a region is of."""
+    boxes: Tensor
+    """(R, 4) left, top, right, bottom in 0..1."""
+    names: Tensor
+    """(R,) ids of the names."""
+
+
+class NamingTraining(GradientStage[Named]):
+    """The image tower learns to name what stands in a region."""
+
+    unit = "names"
+
+    def __init__(self, config: NamingStage, model: ModelConfig, device: torch.device) -> None:
+        if model.image_encoder is None:
+            raise ConfigError(f"{config.name}: {config.model} has no image_encoder to train")
+        self._config = config
+        self._rows = _named_pictures(config.data / "regions.jsonl")
+        names = sorted({region["name"] for row in self._rows for region in row["regions"]})
+        if len(names) < 2:
+            raise DatasetError(
+                f"{config.data}/regions.jsonl names fewer than two things: there is nothing to tell apart"
+            )
+        self._ids = {name: index for index, name in enumerate(names)}
+        self._encoder = ClipImageEncoder(model.image_encoder)
+        start_from(config.start, "image_encoder", self._encoder)
+        self._encoder.to(device)
+        self._encoder.tower.to(memory_format=torch.channels_last)  # convolutions of few channels run 1.6 times as fast
+        self._head = nn.Linear(self._encoder.width, len(names)).to(device)
+        self.module = nn.ModuleDict({"tower": self._encoder.tower, "head": self._head})
+        self._pictures = PictureCache(config.data, model.image_encoder.image_size)
+
+    def batch(self, step: int) -> Named:
+        """Pictures in a new view each.
+
+        Raises:
+            ImageError: a picture cannot be read.
+        """
+        size = min(self._config.batch_size, len(self._rows))
+        order = shuffled(len(self._rows), self._config.seed, step * size)
+        rows = [self._rows[index] for index in itertools.islice(order, size)]
+        regions = [(owner, region) for owner, row in enumerate(rows) for region in row["regions"]]
+        generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
+        return Named(
+            pixels=torch.stack([self._pictures[row["image"]] for row in rows]),
+            views=draw_views(size, generator, grey=True),
+            owners=torch.tensor([owner for owner, _ in regions]),
+            boxes=torch.tensor([region["box"] for _, region in regions]),
+            names=torch.tensor([self._ids[region["name"]] for _, region in regions]),
+        )
+
+    def loss(self, batch: Named) -> Loss:
+        """Cross entropy of the names of all regions."""
+        device = self._head.weight.device
+        pixels = batch.views.of(batch.pixels.to(device).float() / 255)
+        boxes = batch.views.of_boxes(batch.boxes, batch.owners)
+        logits = self.name(pixels, torch.cat([batch.owners[:, None], boxes], 1).to(device))
+        value = F.cross_entropy(logits.float(), batch.names.to(device), label_smoothing=_LABEL_SMOOTHING)
+        return Loss(value, len(batch.names))
+
+    def name(self, pixels: Tensor, regions: Tensor) -> Tensor:
+        """(R, N) logits of the names for (R, 5) regions of (B, 3, S, S) pixels in 0..1: picture and box in 0..1."""
+        grid = self._encoder.grid((pixels - self._encoder.mean) / self._encoder.std)  # B, Dv, √P, √P
+        boxes = regions * regions.new_tensor([1, *[grid.shape[-1]] * 4])
+        # In float32 whatever the grid is in: numbers of pictures and places in them need more than bfloat16's 8 bits.
+        features = roi_align(grid.float().contiguous(), boxes, output_size=1, sampling_ratio=_SAMPLES, aligned=True)
+        logits: Tensor = self._head(features.flatten(1))
+        return logits
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """The image tower; the naming head has served its purpose."""
+        return {"image_encoder": self._encoder}
+
+
+def _named_pictures(path: Path) -> list[dict[str, Any]]:
+    """Rows of the pictures that show something with a name."""
+    rows = read_rows(path, "image", "regions")
+    for row in rows:
+        if not all(_is_region(region) for region in row["regions"]):
+            raise DatasetError(f"{path}: a region of {row['image']} is not a name and a box [left, top, right, bottom]")
+    return [row for row in rows if row["regions"]]
+
+
+def _is_region(value: object) -> bool:
+    match value:
+        case {"name": str(), "box": [left, top, right, bottom]}:
+            numbers = all(isinstance(edge, int | float) for edge in (left, top, right, bottom))
+            return numbers and left < right and top < bottom
+    return False

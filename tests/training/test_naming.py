@@ -1,0 +1,196 @@
+"""Naming: what a batch holds, that a region is read where it lies, and that a tower learns names from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+
+from mmchat.checkpoints.store import save_checkpoint
+from mmchat.config import ModelConfig
+from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.errors import ConfigError, DatasetError, ImageError
+from mmchat.training.naming import NamingTraining
+from training.conftest import COLOURS, Configure, weights_of, write_rows
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def stage(configure: Configure, toy_model: ModelConfig) -> NamingTraining:
+    torch.manual_seed(0)
+    return NamingTraining(configure("naming"), toy_model, CPU)
+
+
+def test_a_batch_is_pictures_and_what_stands_where_in_them(stage: NamingTraining) -> None:
+    for step in range(4):
+        batch = stage.batch(step)
+        assert batch.pixels.shape == (4, 3, 32, 32)
+        assert batch.pixels.dtype == torch.uint8
+        assert len(batch.owners) == len(batch.boxes) == len(batch.names)
+        for owner, box, name in zip(batch.owners, batch.boxes, batch.names, strict=True):
+            column, row = ((box[:2] + box[2:]) / 2 * 32).int().tolist()
+            colour = batch.pixels[owner, :, row, column].tolist()
+            assert tuple(colour) == COLOURS[sorted(COLOURS)[name]]
+
+
+def test_a_step_has_the_same_batch_again(stage: NamingTraining) -> None:
+    first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
+    assert torch.equal(first.pixels, again.pixels)
+    assert torch.equal(first.views.turns, again.views.turns)
+    assert torch.equal(first.names, again.names)
+    assert not torch.equal(first.views.turns, other.views.turns)
+
+
+def test_pictures_in_which_nothing_has_a_name_are_left_out(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path
+) -> None:
+    named = [{"image": f"{name}.png", "regions": [{"name": name, "box": [0, 0, 1, 1]}]} for name in ("a", "b")]
+    write_rows(tmp_path / "regions.jsonl", [*named, {"image": "gone.png", "regions": []}])
+    for row in named:
+        Image.new("RGB", (32, 32)).save(tmp_path / row["image"])
+    stage = NamingTraining(configure("naming", data=tmp_path), toy_model, CPU)
+    assert sorted(stage.batch(0).names.tolist()) == [0, 1]
+
+
+def test_a_region_is_read_where_it_lies(stage: NamingTraining, toy_model: ModelConfig) -> None:
+    """With a tower whose features are the colours of the picture itself, one pixel a feature."""
+    stage._encoder.grid = lambda pixels: pixels * stage._encoder.std + stage._encoder.mean  # type: ignore[method-assign]
+    stage._head = torch.nn.Identity()  # type: ignore[assignment]
+    pixels = torch.zeros(2, 3, 32, 32)
+    pixels[0, 0, :16, :16] = 1.0
+    pixels[1, 2, 16:, 8:24] = 1.0
+    regions = torch.tensor([[0, 0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1, 1], [1, 0.25, 0.5, 0.75, 1], [1, 0.25, 0, 0.75, 1]])
+    expected = torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0.5]])
+    torch.testing.assert_close(stage.name(pixels, regions), expected, atol=0.05, rtol=0)
+
+
+def test_the_loss_is_that_of_every_region(stage: NamingTraining) -> None:
+    """Against each region by itself, in the view that was drawn of its picture."""
+    stage.module.eval()
+    batch = stage.batch(0)
+    with torch.no_grad():
+        ours = stage.loss(batch)
+        seen = batch.views.of(batch.pixels.float() / 255)
+        boxes = batch.views.of_boxes(batch.boxes, batch.owners)
+        losses = []
+        for owner, box, name in zip(batch.owners, boxes, batch.names, strict=True):
+            logits = stage.name(seen[owner : owner + 1], torch.cat([torch.zeros(1), box])[None])
+            losses.append(F.cross_entropy(logits, name[None], label_smoothing=0.1))
+    assert ours.items == len(losses)
+    torch.testing.assert_close(ours.value, torch.stack(losses).mean())
+
+
+def test_in_bfloat16_it_learns_from_nearly_the_same_loss(stage: NamingTraining) -> None:
+    stage.module.eval()
+    whole = stage.loss(stage.batch(0)).value
+    with torch.autocast("cpu", torch.bfloat16):
+        half = stage.loss(stage.batch(0)).value
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0.03, atol=0.03)
+
+
+def test_a_tower_learns_to_name_two_shapes_of_two_colours(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path
+) -> None:
+    """A red disc or a blue bar somewhere on grey, asked about pictures as they are: chance is right half the time."""
+    rows: list[dict[str, Any]] = []
+    for number in range(16):
+        image = Image.new("RGB", (32, 32), "grey")
+        left, top = 4 * (number // 2 % 4), 16 * (number // 8)
+        name = ("disc", "bar")[number % 2]
+        if name == "disc":
+            ImageDraw.Draw(image).ellipse((left, top, left + 14, top + 14), fill="red")
+        else:
+            ImageDraw.Draw(image).rectangle((left, top + 4, left + 14, top + 9), fill="blue")
+        image.save(tmp_path / f"{number}.png")
+        box = [left / 32, top / 32, (left + 15) / 32, (top + 15) / 32]
+        rows.append({"image": f"{number}.png", "regions": [{"name": name, "box": box}]})
+    write_rows(tmp_path / "regions.jsonl", rows)
+    torch.manual_seed(0)
+    stage = NamingTraining(configure("naming", data=tmp_path, batch_size=16), toy_model, CPU)
+    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=3e-3)
+    for step in range(20):
+        optimizer.zero_grad()
+        stage.loss(stage.batch(step)).value.backward()
+        optimizer.step()
+    batch = stage.batch(0)
+    with torch.no_grad():
+        regions = torch.cat([batch.owners[:, None], batch.boxes], 1)
+        guesses = stage.name(batch.pixels.float() / 255, regions).argmax(1)
+    assert int((guesses == batch.names).sum()) >= 14
+
+
+def test_it_hands_on_the_tower_that_inference_reads(stage: NamingTraining, toy_model: ModelConfig) -> None:
+    handed = stage.components()
+    assert list(handed) == ["image_encoder"]
+    assert toy_model.image_encoder is not None
+    assert set(handed["image_encoder"].state_dict()) == set(ClipImageEncoder(toy_model.image_encoder).state_dict())
+    trained = weights_of(stage.module["tower"])
+    assert all(
+        torch.equal(tensor, trained[name.removeprefix("tower.")])
+        for name, tensor in weights_of(handed["image_encoder"]).items()
+    )
+
+
+def test_it_goes_on_from_a_tower_that_a_start_folder_holds(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path
+) -> None:
+    assert toy_model.image_encoder is not None
+    given = ClipImageEncoder(toy_model.image_encoder)
+    save_checkpoint(tmp_path / "seen", toy_model, {"image_encoder": given}, None, dtype=torch.float32)
+    stage = NamingTraining(configure("naming", start=(tmp_path / "seen",)), toy_model, CPU)
+    started = weights_of(stage.module["tower"])
+    assert all(torch.equal(tensor, started[name]) for name, tensor in weights_of(given.tower).items())
+
+
+def test_a_model_without_eyes_is_refused(configure: Configure, toy_model: ModelConfig) -> None:
+    blind = toy_model.model_copy(update={"image_encoder": None, "image_projector": None})
+    with pytest.raises(ConfigError, match=r"naming: .*model\.yaml has no image_encoder to train"):
+        NamingTraining(configure("naming"), blind, CPU)
+
+
+@pytest.mark.parametrize("names", [[], ["cat"], ["cat", "cat"]])
+def test_fewer_than_two_names_are_refused(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path, names: list[str]
+) -> None:
+    regions = [{"name": name, "box": [0, 0, 1, 1]} for name in names]
+    write_rows(tmp_path / "regions.jsonl", [{"image": "0.png", "regions": regions}])
+    with pytest.raises(DatasetError, match=r"regions\.jsonl names fewer than two things"):
+        NamingTraining(configure("naming", data=tmp_path), toy_model, CPU)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        "cat",
+        {"name": "cat"},
+        {"box": [0, 0, 1, 1]},
+        {"name": 7, "box": [0, 0, 1, 1]},
+        {"name": "cat", "box": [0, 0, 1]},
+        {"name": "cat", "box": [0, 0, 1, "1"]},
+        {"name": "cat", "box": [0.5, 0, 0.5, 1]},
+        {"name": "cat", "box": [0, 1, 1, 0]},
+    ],
+)
+def test_a_region_that_is_no_name_and_box_is_refused(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path, region: object
+) -> None:
+    write_rows(tmp_path / "regions.jsonl", [{"image": "0.png", "regions": [region]}])
+    with pytest.raises(DatasetError) as caught:
+        NamingTraining(configure("naming", data=tmp_path), toy_model, CPU)
+    assert str(caught.value) == (
+        f"{tmp_path / 'regions.jsonl'}: a region of 0.png is not a name and a box [left, top, right, bottom]"
+    )
+
+
+def test_a_missing_picture_is_named(configure: Configure, toy_model: ModelConfig, tmp_path: Path) -> None:
+    regions = [{"name": name, "box": [0, 0, 1, 1]} for name in ("cat", "dog")]
+    write_rows(tmp_path / "regions.jsonl", [{"image": "gone.png", "regions": regions}])
+    stage = NamingTraining(configure("naming", data=tmp_path), toy_model, CPU)
+    with pytest.raises(ImageError, match=r"gone\.png: no such file"):
+        stage.batch(0)
