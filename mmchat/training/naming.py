@@ -91,13 +91,19 @@ class NamingTraining(GradientStage[Named]):
         )
 
     def loss(self, batch: Named) -> Loss:
-        """Cross entropy of the names of all regions."""
+        """Cross entropy of the names, the mean over the pictures of the mean over the regions of each.
+
+        Over all regions alike, a large thing alone in its picture, which is what people show, would hardly count beside
+        the nine of a crowd.
+        """
         device = self._head.weight.device
         pixels = batch.views.of(batch.pixels.to(device).float() / 255)
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
         logits = self.name(pixels, torch.cat([batch.owners[:, None], boxes], 1).to(device))
-        value = F.cross_entropy(logits.float(), batch.names.to(device), label_smoothing=_LABEL_SMOOTHING)
-        return Loss(value, len(batch.names))
+        names = batch.names.to(device)
+        losses = F.cross_entropy(logits.float(), names, label_smoothing=_LABEL_SMOOTHING, reduction="none")  # R
+        shares = 1 / batch.owners.bincount(minlength=len(batch.pixels))[batch.owners].to(losses)
+        return Loss((losses * shares).sum() / len(batch.pixels), len(names))
 
     def name(self, pixels: Tensor, regions: Tensor) -> Tensor:
         """(R, N) logits of the names for (R, 5) regions of (B, 3, S, S) pixels in 0..1: picture and box in 0..1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +70,27 @@ def test_a_region_is_read_where_it_lies(stage: NamingTraining, toy_model: ModelC
     torch.testing.assert_close(stage.name(pixels, regions), expected, atol=0.05, rtol=0)
 
 
-def test_the_loss_is_that_of_every_region(stage: NamingTraining) -> None:
+def test_the_loss_is_the_mean_over_pictures_of_the_mean_over_their_regions(stage: NamingTraining) -> None:
     """Against each region by itself, in the view that was drawn of its picture."""
     stage.module.eval()
     batch = stage.batch(0)
+    more = torch.tensor([0, 0])  # two regions more of the first picture
+    batch = replace(
+        batch,
+        owners=torch.cat([batch.owners, more]),
+        boxes=torch.cat([batch.boxes, torch.tensor([[0, 0, 0.5, 0.5], [0.25, 0, 1, 0.5]])]),
+        names=torch.cat([batch.names, more]),
+    )
     with torch.no_grad():
         ours = stage.loss(batch)
         seen = batch.views.of(batch.pixels.float() / 255)
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
-        losses = []
+        losses: list[list[torch.Tensor]] = [[] for _ in batch.pixels]
         for owner, box, name in zip(batch.owners, boxes, batch.names, strict=True):
             logits = stage.name(seen[owner : owner + 1], torch.cat([torch.zeros(1), box])[None])
-            losses.append(F.cross_entropy(logits, name[None], label_smoothing=0.1))
-    assert ours.items == len(losses)
-    torch.testing.assert_close(ours.value, torch.stack(losses).mean())
+            losses[owner].append(F.cross_entropy(logits, name[None], label_smoothing=0.1))
+    assert ours.items == len(batch.names)
+    torch.testing.assert_close(ours.value, torch.stack([torch.stack(each).mean() for each in losses]).mean())
 
 
 def test_in_bfloat16_it_learns_from_nearly_the_same_loss(stage: NamingTraining) -> None:
