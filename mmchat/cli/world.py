@@ -71,7 +71,7 @@ def pack(
     icons: Icons,
     photographs: Photographs = None,
     voices: Voices = None,
-    photos: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many photographs of a thing.")] = 100,
+    photos_a_thing: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many photographs of each.")] = 100,
 ) -> None:
     """Pack what the world is drawn and spoken from, to build and train on another machine.
 
@@ -81,6 +81,11 @@ def pack(
     from mmchat.world.pack import write_pack
 
     size = write_pack(
-        out, icons=icons, things=load_things(), photographs=photographs, recordings=voices, photos_a_thing=photos
+        out,
+        icons=icons,
+        things=load_things(),
+        photographs=photographs,
+        recordings=voices,
+        photos_a_thing=photos_a_thing,
     )
     console.fact(str(out), f"{size / 1e6:.1f} MB")

@@ -26,7 +26,7 @@ def wants_alike(rng: Random) -> bool:
 
 
 def album_dialogue(scenes: Sequence[Scene], things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
-    """A dialogue that shows both of two scenes of one thing each."""
+    """A dialogue that shows two scenes of one thing each, or, where it goes on to talk of something else, the first."""
     first, second = (scene.placed[0].thing for scene in scenes)
     if first is second:
         return dialogue("compare", [_same(first, second, rng, split)], rng, split)

@@ -11,6 +11,7 @@ from fake_assistant import Run, Screen
 import mmchat.serving.web
 import mmchat.training
 import mmchat.world.build
+import mmchat.world.pack
 from mmchat.errors import TrainingError
 from mmchat.world.build import Sizes
 
@@ -91,6 +92,28 @@ def test_world_build_needs_no_photographs_and_no_recordings(run: Run, monkeypatc
 )
 def test_world_build_without_the_zip_that_is_needed_is_one_line(run: Run, wanted: str, complaint: str) -> None:
     assert run("world", "build", "--out", "data", "--icons", "icons", wanted, "5").err == f"mmchat: {complaint}\n"
+
+
+def test_world_pack_hands_on_its_sources_and_says_how_large_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def write(out: Path, *, things: Any, **given: Any) -> int:
+        calls.append({"out": out, **given})
+        return 47_512_000
+
+    monkeypatch.setattr(mmchat.world.pack, "write_pack", write)
+    packs = ("--photographs", "photos.zip", "--voices", "speech.zip", "--photos-a-thing", "80")
+    screen = run("world", "pack", "--out", "pack.zip", "--icons", "icons", *packs)
+    assert screen == Screen(0, "pack.zip           47.5 MB\n", "")
+    assert calls == [
+        {
+            "out": Path("pack.zip"),
+            "icons": Path("icons"),
+            "photographs": Path("photos.zip"),
+            "recordings": Path("speech.zip"),
+            "photos_a_thing": 80,
+        }
+    ]
 
 
 def test_web_listens_on_this_machine_unless_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
