@@ -56,7 +56,7 @@ def beam_search(
             break
         cache.reorder_cache(torch.tensor([beam.parent for beam in growing], device=decoder.device))
         last = torch.tensor([[beam.ids[-1]] for beam in growing], device=decoder.device)  # B, 1
-        logits = decoder(decoder.embed(last), cache=cache, last_only=True)[0][:, -1]
+        logits = decoder(decoder.embed(last), cache=cache, logits_to_keep=1)[0][:, -1]
     return beams
 
 

@@ -75,7 +75,7 @@ class Engine:
                 f"the conversation takes {length} tokens and the model holds {context}, the answer included:"
                 " make it shorter"
             )
-        logits, cache = self.decoder(embeddings, last_only=True)
+        logits, cache = self.decoder(embeddings, logits_to_keep=1)
         return Prefill(logits[0, -1], cache, length)
 
     @torch.inference_mode()
@@ -121,5 +121,5 @@ class Engine:
     def _advance(self, token: int, cache: DynamicCache) -> tuple[Tensor, DynamicCache]:
         """Append one token to the cache; the logits (V,) after it."""
         ids = torch.tensor([token], device=self.decoder.device)
-        logits, cache = self.decoder(self.decoder.embed(ids)[None], cache=cache, last_only=True)
+        logits, cache = self.decoder(self.decoder.embed(ids)[None], cache=cache, logits_to_keep=1)
         return logits[0, -1], cache

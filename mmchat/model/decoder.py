@@ -64,7 +64,7 @@ class Decoder(nn.Module):
         embeddings: Tensor,
         cache: DynamicCache | None = None,
         positions: Tensor | None = None,
-        last_only: bool = False,
+        logits_to_keep: int | Tensor = 0,
     ) -> tuple[Tensor, DynamicCache]:
         """Read embeddings after what the cache holds.
 
@@ -72,10 +72,10 @@ class Decoder(nn.Module):
             embeddings: (B, T, D).
             cache: what was read before; it grows in place. None begins a new one.
             positions: (B, T) position of each embedding; by default they follow the cache.
-            last_only: only the logits of the last position are computed.
+            logits_to_keep: of how many positions at the end, or of which (K,) positions, logits are computed; 0: of all.
 
         Returns:
-            Logits (B, T, V), or (B, 1, V) with `last_only`, and the cache.
+            Logits (B, T, V), or (B, K, V) of the K positions that are kept, and the cache.
         """
         cache = DynamicCache(config=self.config) if cache is None else cache
         output = self.lm(
@@ -83,6 +83,6 @@ class Decoder(nn.Module):
             past_key_values=cache,
             position_ids=positions,
             use_cache=True,
-            logits_to_keep=1 if last_only else 0,
+            logits_to_keep=logits_to_keep,
         )
         return output.logits, cache

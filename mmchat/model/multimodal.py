@@ -122,11 +122,25 @@ class Multimodal(nn.Module):
             for item in range(len(media))
         ]
 
-    def read(self, batch: Sequence[MixedSequence], tokens: Sequence[Tensor], positions: Tensor | None = None) -> Tensor:
-        """Logits (B, T, V) of a batch of conversations, given the cross-modal tokens of its media in their order."""
+    def read(
+        self,
+        batch: Sequence[MixedSequence],
+        tokens: Sequence[Tensor],
+        positions: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+    ) -> Tensor:
+        """Logits (B, T, V) of a batch of conversations, given the cross-modal tokens of its media in their order.
+
+        Args:
+            batch: the conversations.
+            tokens: (n, D) of each picture and clip.
+            positions: (B, T) position of each embedding; by default 0 to T - 1.
+            logits_to_keep: as in `Decoder.forward`.
+        """
         given = iter(tokens)
         rows = [self.embed(sequence, [next(given) for _ in sequence.spans]) for sequence in batch]
-        logits: Tensor = self.decoder(pad_sequence(rows, batch_first=True), positions=positions)[0]
+        embeddings = pad_sequence(rows, batch_first=True)  # B, T, D
+        logits: Tensor = self.decoder(embeddings, positions=positions, logits_to_keep=logits_to_keep)[0]
         return logits
 
     def embed(self, sequence: MixedSequence, tokens: Sequence[Tensor]) -> Tensor:

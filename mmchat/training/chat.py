@@ -1,6 +1,6 @@
 """Chat tuning over all modalities; with encoders and decoder frozen it is projector alignment.
 
-B conversations of a batch, T positions of the longest, V size of the vocabulary
+B conversations of a batch, T positions of the longest, K of which logits are needed, V size of the vocabulary
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mmchat.inputs.messages import Message, Part
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training import parallel
 from mmchat.training.data import MODALITIES, parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.features import FeatureCache
 from mmchat.training.loop import GradientStage, Loss
@@ -47,7 +48,9 @@ class ChatTraining(GradientStage[Conversations]):
         rows = [row for row in rows if _kinds(row) <= {"text", *config.media} and _teaches(row, config.train)]
         if not rows:
             raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")
-        self._rows = [row for row in rows for _ in range(config.repeat_audio if "audio" in _kinds(row) else 1)]
+        rows = [row for row in rows for _ in range(config.repeat_audio if "audio" in _kinds(row) else 1)]
+        self._rows = parallel.own_rows(rows)
+        self._batch_size = parallel.own_batch(config.batch_size)
         self._model = Multimodal(
             model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
         )
@@ -76,7 +79,7 @@ class ChatTraining(GradientStage[Conversations]):
 
     def _alike(self, step: int) -> list[dict[str, Any]]:
         """The rows of a step: of a few batches drawn together, those of about one length, so that little is padded."""
-        size = self._config.batch_size
+        size = self._batch_size
         batches = min(_BATCHES_SORTED, max(1, len(self._rows) // size))
         draw, part = divmod(step, batches)
         order = shuffled(len(self._rows), self._config.seed, draw * batches * size)
@@ -92,21 +95,22 @@ class ChatTraining(GradientStage[Conversations]):
             TrainingError: no conversation of the batch has an assistant turn.
         """
         sequences, positions = batch
-        device = self._model.decoder.device
         labels = torch.full(positions.shape, IGNORED)
         for row, sequence in zip(labels, sequences, strict=True):
             row[: len(sequence)] = torch.tensor(sequence.labels)
-        count = int((labels != IGNORED).sum())
-        if count == 0:
+        labels = labels[:, 1:]  # B, T - 1: what follows each position
+        kept = (labels != IGNORED).any(0).nonzero().flatten()  # K: most positions need no logits of V tokens
+        if len(kept) == 0:
             raise TrainingError(
                 f"{self._config.name}: a batch without labels: its conversations have no assistant turn"
             )
+        device = self._model.decoder.device
         media = [span.media for sequence in sequences for span in sequence.spans]
         tokens = self._model.project(media, self._cache.features(media))
-        logits = self._model.read(sequences, tokens, positions.to(device))  # B, T, V
-        logits, labels = logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten().to(device)
-        value = F.cross_entropy(logits, labels, ignore_index=IGNORED)
-        return Loss(value, count)
+        logits = self._model.read(sequences, tokens, positions.to(device), kept.to(device))  # B, K, V
+        labels = labels[:, kept].to(device)
+        told = labels != IGNORED
+        return Loss(F.cross_entropy(logits[told].float(), labels[told]), int(told.sum()))
 
     def components(self) -> Mapping[str, nn.Module]:
         """Every component of the model that its media need."""

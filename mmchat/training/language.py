@@ -17,6 +17,7 @@ from mmchat.inputs.messages import Message
 from mmchat.model.decoder import Decoder
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training import parallel
 from mmchat.training.data import parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.start import start_from
@@ -39,6 +40,7 @@ class LanguageTraining(GradientStage[Rows]):
         self.module = self._decoder.to(device)
         if config.context > self._decoder.context:
             raise ConfigError(f"{config.name}: context {config.context} is over the decoder's {self._decoder.context}")
+        self._batch_size = parallel.own_batch(config.batch_size)
         self._documents = [torch.tensor(ids, dtype=torch.int32) for ids in self._read()]
 
     def batch(self, step: int) -> Rows:
@@ -46,14 +48,14 @@ class LanguageTraining(GradientStage[Rows]):
         config = self._config
         rng = step_random(config.seed, step)
         order = shuffled(len(self._documents), config.seed, rng.randrange(len(self._documents)))
-        needed = config.batch_size * config.context
+        needed = whole = self._batch_size * config.context
         pieces: list[Tensor] = []
         while needed > 0:
             pieces.append(self._documents[next(order)])
             needed -= len(pieces[-1])
-        ids = torch.cat(pieces)[: config.batch_size * config.context].view(config.batch_size, config.context)
+        ids = torch.cat(pieces)[:whole].view(self._batch_size, config.context)
         room = self._decoder.context - config.context
-        starts = torch.tensor([rng.randint(0, room) for _ in range(config.batch_size)])
+        starts = torch.tensor([rng.randint(0, room) for _ in range(self._batch_size)])
         return ids.long(), starts[:, None] + torch.arange(config.context)
 
     def loss(self, batch: Rows) -> Loss:
@@ -68,12 +70,14 @@ class LanguageTraining(GradientStage[Rows]):
         return {"decoder": self._decoder}
 
     def _read(self) -> Iterator[list[int]]:
-        for row in read_rows(self._config.data / "texts.jsonl", "text"):
+        for row in parallel.own_rows(read_rows(self._config.data / "texts.jsonl", "text")):
             yield [*self._tokenizer.encode(row["text"]), self._tokenizer.end_id]
-        for row in read_dialogues(self._config.data / "dialogues.jsonl"):
-            if all(part["type"] == "text" for part in parts_of(row)):
-                messages = [Message.from_dict(message) for message in row["messages"]]
-                yield list(build_sequence(messages, self._tokenizer, _no_media, answer_next=False).ids)
+        dialogues = read_dialogues(self._config.data / "dialogues.jsonl")
+        for row in parallel.own_rows(
+            [row for row in dialogues if all(part["type"] == "text" for part in parts_of(row))]
+        ):
+            messages = [Message.from_dict(message) for message in row["messages"]]
+            yield list(build_sequence(messages, self._tokenizer, _no_media, answer_next=False).ids)
 
 
 def _no_media(part: object) -> int:

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from mmchat.config import ChatStage, ContrastiveStage, LanguageStage, NamingStage, OptimizerConfig, SpeechStage
 from mmchat.errors import TrainingError
+from mmchat.training import parallel
 from mmchat.training.curve import Curve, Point
 from mmchat.training.state import RunFiles, load_state, save_state
 
@@ -49,7 +50,7 @@ class GradientStage(ABC, Generic[Batch]):
         """The batch of a step; the same for the same step, whenever it is asked for.
 
         It is prepared in another thread while the step before it is taken: it reads no weight, and its randomness
-        comes from the step alone.
+        comes from the step alone. Of several processes each has its own rows (`mmchat.training.parallel`).
         """
 
     @abstractmethod
@@ -84,7 +85,7 @@ def fit(stage: GradientStage[Any], config: GradientConfig, console: Console) -> 
     _train_mode(stage.module)
     with (
         closing(_prepared(stage.batch, step)) as batches,
-        closing(Curve(files, step, stage.unit)) as curve,
+        _curve(files, step, stage.unit) as curve,
         _progress(console) as progress,
     ):
         bar = progress.add_task(config.name, total=1.0, status="")
@@ -96,8 +97,11 @@ def fit(stage: GradientStage[Any], config: GradientConfig, console: Console) -> 
             loss, norm, items = _descend(stage, config, optimizer, rate, step, next(batches))
             step += 1
             now = time.monotonic()
-            share = _budget_used(config, step, now - began)
             speed = items / max(now - started, 1e-6)  # some clocks tick in 16 ms
+            share, loss, speed = parallel.mean(_budget_used(config, step, now - began), loss, speed)
+            speed *= parallel.processes()
+            if curve is None:
+                continue
             curve.add(Point(step, now - began, loss, rate, norm, speed))
             left = _seconds_left(now - opened, share - first_share, 1 - share)
             status = f"step {step} loss {loss:.3f} {speed:.0f} {stage.unit}/s {timedelta(seconds=round(left))} left"
@@ -107,6 +111,11 @@ def fit(stage: GradientStage[Any], config: GradientConfig, console: Console) -> 
                 save_state(files.state, stage.module, optimizer, step, now - began)
                 saved = now
     stage.module.eval()
+
+
+def _curve(files: RunFiles, step: int, unit: str) -> AbstractContextManager[Curve | None]:
+    """The curve, kept by the first process alone, and with it the state."""
+    return closing(Curve(files, step, unit)) if parallel.rank() == 0 else nullcontext()
 
 
 def _descend(
@@ -131,6 +140,7 @@ def _descend(
     _check_finite(value, "loss", config, step, batch)
     optimizer.zero_grad(set_to_none=True)
     loss.value.backward()  # type: ignore[no-untyped-call]
+    parallel.average_gradients(weights)
     norm = float(torch.nn.utils.clip_grad_norm_(weights, config.optimizer.clip))
     _check_finite(norm, "gradient", config, step, batch)
     optimizer.step()
@@ -140,7 +150,7 @@ def _descend(
 def _check_finite(value: float, what: str, config: GradientConfig, step: int, batch: object) -> None:
     if math.isfinite(value):
         return
-    path = RunFiles(config.out).nan_batch
+    path = RunFiles(config.out).nan_batch(parallel.rank())
     torch.save(batch, path)
     raise TrainingError(
         f"{config.name}: the {what} of step {step} is {value}: lower the learning rate, or look at the batch: "

@@ -23,10 +23,11 @@ from torchvision.ops import roi_align
 from mmchat.config import ModelConfig, NamingStage
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError
+from mmchat.training import parallel
 from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.start import start_from
-from mmchat.training.views import Views, draw_views
+from mmchat.training.views import Views, draw_free_views
 
 _LABEL_SMOOTHING = 0.1
 _SAMPLES = 4  # points a side at which RoIAlign reads a box
@@ -56,12 +57,14 @@ class NamingTraining(GradientStage[Named]):
         if model.image_encoder is None:
             raise ConfigError(f"{config.name}: {config.model} has no image_encoder to train")
         self._config = config
-        self._rows = _named_pictures(config.data / "regions.jsonl")
-        names = sorted({region["name"] for row in self._rows for region in row["regions"]})
+        rows = _named_pictures(config.data / "regions.jsonl")
+        names = sorted({region["name"] for row in rows for region in row["regions"]})
         if len(names) < 2:
             raise DatasetError(
                 f"{config.data}/regions.jsonl names fewer than two things: there is nothing to tell apart"
             )
+        self._rows = parallel.own_rows(rows)
+        self._batch_size = min(parallel.own_batch(config.batch_size), len(self._rows))
         self._ids = {name: index for index, name in enumerate(names)}
         self._encoder = ClipImageEncoder(model.image_encoder)
         start_from(config.start, "image_encoder", self._encoder)
@@ -77,14 +80,14 @@ class NamingTraining(GradientStage[Named]):
         Raises:
             ImageError: a picture cannot be read.
         """
-        size = min(self._config.batch_size, len(self._rows))
+        size = self._batch_size
         order = shuffled(len(self._rows), self._config.seed, step * size)
         rows = [self._rows[index] for index in itertools.islice(order, size)]
         regions = [(owner, region) for owner, row in enumerate(rows) for region in row["regions"]]
         generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
         return Named(
             pixels=torch.stack([self._pictures[row["image"]] for row in rows]),
-            views=draw_views(size, generator, grey=True),
+            views=draw_free_views(torch.tensor([_may_be_mirrored(row["regions"]) for row in rows]), generator),
             owners=torch.tensor([owner for owner, _ in regions]),
             boxes=torch.tensor([region["box"] for _, region in regions]),
             names=torch.tensor([self._ids[region["name"]] for _, region in regions]),
@@ -126,6 +129,11 @@ def _named_pictures(path: Path) -> list[dict[str, Any]]:
         if not all(_is_region(region) for region in row["regions"]):
             raise DatasetError(f"{path}: a region of {row['image']} is not a name and a box [left, top, right, bottom]")
     return [row for row in rows if row["regions"]]
+
+
+def _may_be_mirrored(regions: list[dict[str, Any]]) -> bool:
+    """Whether each would still have its name: a left arrow would not."""
+    return not any({"left", "right"} & set(region["name"].split()) for region in regions)
 
 
 def _is_region(value: object) -> bool:

@@ -25,6 +25,7 @@ from mmchat.config import (
 )
 from mmchat.errors import CheckpointError, ConfigError
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training import parallel
 from mmchat.training.chat import ChatTraining
 from mmchat.training.contrastive import ContrastiveTraining
 from mmchat.training.language import LanguageTraining
@@ -52,20 +53,24 @@ def run(config_path: Path, overrides: dict[str, str] | None = None, console: Con
     paths = sorted(config_path.glob("[0-9]*.yaml")) if config_path.is_dir() else [config_path]
     if not paths:
         raise ConfigError(f"{config_path} holds no stages: they are named 1-….yaml, 2-….yaml and so on")
-    for config in [load_stage_config(path, overrides) for path in paths]:
-        _run_stage(config, console)
+    with parallel.joined():
+        console.quiet = console.quiet or parallel.rank() > 0
+        for config in [load_stage_config(path, overrides) for path in paths]:
+            _run_stage(config, console)
 
 
 def _run_stage(config: StageConfig, console: Console) -> None:
-    if (config.out / _DONE).is_file():
+    if parallel.first_says((config.out / _DONE).is_file()):
         _say(console, f"{config.name}: done before, in {config.out}")
         return
     model = load_model_config(config.model)
-    if isinstance(config, TokenizerStage):
-        train_tokenizer(config, model)
-    else:
+    if not isinstance(config, TokenizerStage):
         _run_gradient(config, model, console)
-    (config.out / _DONE).touch()
+    elif parallel.rank() == 0:
+        train_tokenizer(config, model)
+    if parallel.rank() == 0:
+        (config.out / _DONE).touch()
+    parallel.first_says(True)  # the next stage starts from what the first process has written
     _say(console, f"{config.name}: written to {config.out}")
 
 
@@ -84,7 +89,8 @@ def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) 
         fit(stage, config, console)
     if tokenizer is not None:
         model = model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
-    save_checkpoint(config.out, model, stage.components(), tokenizer)
+    if parallel.rank() == 0:
+        save_checkpoint(config.out, model, stage.components(), tokenizer)
 
 
 def _build(
@@ -124,7 +130,7 @@ def _threads(count: int | None) -> Iterator[None]:
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return parallel.local_device()
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # AssertionError: a build of torch without CUDA

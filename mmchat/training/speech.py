@@ -21,6 +21,7 @@ from mmchat.encoders.whisper import WhisperAudioEncoder
 from mmchat.errors import ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import load_audio
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training import parallel
 from mmchat.training.data import read_rows, step_random
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.start import start_from
@@ -58,14 +59,16 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         rows = [row for row in read_rows(config.data / "transcripts.jsonl", "audio", "text") if spell(row["text"])]
         if len(rows) < config.batch_size:
             raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips with words, a batch needs more")
+        rows = parallel.own_rows(rows)
+        self._batch_size = parallel.own_batch(config.batch_size)
         clips = [(self._samples(config.data / row["audio"]), spell(row["text"])) for row in rows]
         self._clips = sorted(clips, key=lambda clip: len(clip[0]))
 
     def batch(self, step: int) -> SpeechBatch:
         """A batch of clips whose lengths are neighbours, padded at the end to the longest of them."""
         rng = step_random(self._config.seed, step)
-        first = rng.randint(0, len(self._clips) - self._config.batch_size)
-        chosen = self._clips[first : first + self._config.batch_size]
+        first = rng.randint(0, len(self._clips) - self._batch_size)
+        chosen = self._clips[first : first + self._batch_size]
         longest = max(len(samples) for samples, _ in chosen)
         waveforms = [np.pad(samples, (0, longest - len(samples))).astype(np.float32) / 32767 for samples, _ in chosen]
         mels = torch.stack([mask(self._encoder.preprocess(waveform)[0], rng) for waveform in waveforms])

@@ -34,10 +34,9 @@ class RunFiles:
         """JSON lines."""
         return self._beside("state.jsonl")
 
-    @property
-    def nan_batch(self) -> Path:
-        """As `torch.save` writes a batch of the stage."""
-        return self._beside("nan-batch.pt")
+    def nan_batch(self, process: int) -> Path:
+        """As `torch.save` writes a batch of the stage, of one of the processes that train together."""
+        return self._beside(f"nan-batch{process or ''}.pt")
 
     @property
     def tensorboard(self) -> Path:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 _SHIFT = 0.12  # of half the side
 _GREY_SHARE = 0.1
+_RECOLOURED_SHARE = 0.4
+_REDRAWN_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,10 @@ class Views:
 
     turns: Tensor
     """(B, 2, 3): where in the picture a point of the view lies, both in -1..1 (Spatial Transformers, 2015, eq. 1)."""
-    saturation: Tensor
+    colours: Tensor
+    """(B, 3, 3): each colour of the view as a mixture of red, green and blue of the picture."""
+    strokes: Tensor
+    """(B, 1, 3, 3): what each point takes of its neighbours: sharper, softer or embossed edges."""
     contrast: Tensor
     brightness: Tensor
     """(B, 1, 1, 1) each."""
@@ -31,9 +36,9 @@ class Views:
         device = pixels.device
         with torch.autocast(device.type, enabled=False):  # places in a picture need more than bfloat16's 8 bits
             grid = F.affine_grid(self.turns.to(device), list(pixels.shape), align_corners=False)
-        views = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
-        grey = views.mean(1, keepdim=True)
-        views = grey + (views - grey) * self.saturation.to(device)
+            views = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+            views = torch.einsum("bij,bjhw->bihw", self.colours.to(device), views)
+            views = self._redrawn(views)
         views = (views - 0.5) * self.contrast.to(device) + 0.5 + self.brightness.to(device)
         return views.clamp(0, 1).contiguous(memory_format=torch.channels_last)
 
@@ -48,12 +53,22 @@ class Views:
         back = torch.linalg.inv(turns[:, :, :2])  # R, 2, 2
         with torch.autocast(boxes.device.type, enabled=False):
             moved = (back @ (centres - turns[:, :, 2]).unsqueeze(-1)).squeeze(-1)
-        scale = torch.linalg.det(back).sqrt()
-        centres, sizes = (moved + 1) / 2, sizes * scale[:, None]
+        sizes = sizes * back.square().sum(2).sqrt()  # a side is as long as the row that makes it
+        centres = (moved + 1) / 2
         return torch.cat([centres - sizes / 2, centres + sizes / 2], 1).clamp(0, 1)
 
+    def _redrawn(self, views: Tensor) -> Tensor:
+        """`strokes` over the views that have them."""
+        chosen = (self.strokes != _as_drawn(1)).flatten(1).any(1).nonzero().flatten().to(views.device)
+        if len(chosen) == 0:
+            return views
+        kernels = self.strokes.to(views.device)[chosen].repeat_interleave(3, 0)  # 3 colours of each
+        around = F.pad(views[chosen], (1, 1, 1, 1), mode="replicate")
+        drawn = F.conv2d(around.view(1, -1, *around.shape[2:]), kernels, groups=len(kernels))
+        return views.index_copy(0, chosen, drawn.view(len(chosen), *views.shape[1:]))
 
-def draw_views(count: int, generator: torch.Generator, *, grey: bool = False) -> Views:
+
+def draw_views(count: int, generator: torch.Generator) -> Views:
     """Views that leave what is said of `count` pictures true: shifted, scaled, turned a little, in another light.
 
     Pictures are never mirrored, for captions say left and right, and their hue stays, for they say colours.
@@ -61,21 +76,77 @@ def draw_views(count: int, generator: torch.Generator, *, grey: bool = False) ->
     Args:
         count: B.
         generator: all randomness comes from it.
-        grey: whether a tenth of the views may lose their colours too.
     """
-
-    def uniform(low: float, high: float, *size: int) -> Tensor:
-        return low + (high - low) * torch.rand(count, *size, generator=generator)
-
-    angle, scale = 0.1 * torch.randn(count, generator=generator), uniform(0.85, 1.15)
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    shift = uniform(-_SHIFT, _SHIFT, 2)
-    saturation = uniform(0.7, 1.3, 1, 1, 1)
-    if grey:
-        saturation = saturation * (uniform(0, 1, 1, 1, 1) >= _GREY_SHARE)
+    draw = _Draw(count, generator)
+    angle, scale = 0.1 * draw.normal(), draw.uniform(0.85, 1.15)
     return Views(
-        turns=torch.stack([cos, sin, shift[:, 0], -sin, cos, shift[:, 1]], 1).view(count, 2, 3),
-        saturation=saturation,
-        contrast=uniform(0.75, 1.25, 1, 1, 1),
-        brightness=uniform(-0.1, 0.1, 1, 1, 1),
+        turns=draw.turns(angle, torch.stack([scale, scale], 1)),
+        colours=_saturated(torch.eye(3), draw.uniform(0.7, 1.3)),
+        strokes=_as_drawn(count),
+        contrast=draw.uniform(0.75, 1.25, 1, 1, 1),
+        brightness=draw.uniform(-0.1, 0.1, 1, 1, 1),
     )
+
+
+def draw_free_views(mirrored: Tensor, generator: torch.Generator) -> Views:
+    """Views in which things keep their names and nothing else, as if another hand had drawn them.
+
+    Half of those that may be are mirrored; all are turned and stretched more; some have other hues or none, some other
+    strokes (after Xu et al. 2021, random convolutions against the style of a picture).
+
+    Args:
+        mirrored: (B,) bools: whether the picture may be mirrored, which turns a left arrow into a right one.
+        generator: all randomness comes from it.
+    """
+    count = len(mirrored)
+    draw = _Draw(count, generator)
+    scale = draw.uniform(0.75, 1.2, 1) * draw.uniform(-0.2, 0.2, 2).exp()
+    scale[:, 0] *= 1 - 2 * (mirrored & draw.share(0.5))
+    hues = 0.2 * draw.normal(3, 3) * draw.share(_RECOLOURED_SHARE)[:, None, None]
+    hues = torch.eye(3) + hues - hues.mean(2, keepdim=True)  # grey stays grey
+    strokes = 0.35 * draw.normal(1, 3, 3)
+    strokes = strokes - strokes.mean((2, 3), keepdim=True)  # plain areas keep their colour
+    return Views(
+        turns=draw.turns(0.2 * draw.normal(), scale),
+        colours=_saturated(hues, draw.uniform(0.6, 1.4) * ~draw.share(_GREY_SHARE)),
+        strokes=_as_drawn(count) + strokes * draw.share(_REDRAWN_SHARE)[:, None, None, None],
+        contrast=draw.uniform(0.6, 1.3, 1, 1, 1),
+        brightness=draw.uniform(-0.15, 0.15, 1, 1, 1),
+    )
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Random numbers for each of `count` views."""
+
+    count: int
+    generator: torch.Generator
+
+    def uniform(self, low: float, high: float, *size: int) -> Tensor:
+        return low + (high - low) * torch.rand(self.count, *size, generator=self.generator)
+
+    def normal(self, *size: int) -> Tensor:
+        return torch.randn(self.count, *size, generator=self.generator)
+
+    def share(self, share: float) -> Tensor:
+        """(B,) bools, of which `share` are true."""
+        return self.uniform(0, 1) < share
+
+    def turns(self, angle: Tensor, scale: Tensor) -> Tensor:
+        """(B, 2, 3) from (B,) angles in radians, (B, 2) scales across and down, and random shifts."""
+        cos, sin = angle.cos(), angle.sin()
+        turn = torch.stack([cos, sin, -sin, cos], 1).view(-1, 2, 2) / scale[:, None]
+        return torch.cat([turn, self.uniform(-_SHIFT, _SHIFT, 2)[:, :, None]], 2)
+
+
+def _saturated(colours: Tensor, saturation: Tensor) -> Tensor:
+    """(B, 3, 3) mixtures of which all three are brought nearer to their mean, a grey, or farther from it."""
+    grey = colours.mean(-2, keepdim=True)
+    return grey + (colours - grey) * saturation[:, None, None]
+
+
+def _as_drawn(count: int) -> Tensor:
+    """(B, 1, 3, 3): each point as it is."""
+    kernel = torch.zeros(count, 1, 3, 3)
+    kernel[:, :, 1, 1] = 1
+    return kernel

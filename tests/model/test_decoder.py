@@ -82,7 +82,7 @@ def test_each_position_sees_those_before_it_alone(decoder: Decoder, embeddings: 
 
 def test_the_last_position_alone_has_the_same_logits(decoder: Decoder, embeddings: Tensor) -> None:
     every, _ = decoder(embeddings)
-    last, cache = decoder(embeddings, last_only=True)
+    last, cache = decoder(embeddings, logits_to_keep=1)
     assert last.shape == (2, 1, V)
     torch.testing.assert_close(last, every[:, -1:])
     assert cache.get_seq_length() == embeddings.shape[1]

@@ -47,7 +47,8 @@ def test_files_stand_beside_the_checkpoint_folder() -> None:
     files = RunFiles(Path("runs/v1.5"))
     assert files.state == Path("runs/v1.5.state.pt")
     assert files.curve == Path("runs/v1.5.state.jsonl")
-    assert files.nan_batch == Path("runs/v1.5.nan-batch.pt")
+    assert files.nan_batch(0) == Path("runs/v1.5.nan-batch.pt")
+    assert files.nan_batch(1) == Path("runs/v1.5.nan-batch1.pt")
     assert files.tensorboard == Path("runs/tensorboard/v1.5")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,20 +11,27 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mmchat.training.views import Views, draw_views
+from mmchat.training.views import Views, draw_free_views, draw_views
 
 SIDE = 64
 BOX = (0.25, 0.375, 0.5, 0.75)
 
 
-def views(seed: int, count: int, *, grey: bool = False) -> Views:
-    return draw_views(count, torch.Generator().manual_seed(seed), grey=grey)
+def views(seed: int, count: int) -> Views:
+    return draw_views(count, torch.Generator().manual_seed(seed))
+
+
+def free_views(seed: int, count: int, *, mirrored: bool = True) -> Views:
+    return draw_free_views(torch.full((count,), mirrored), torch.Generator().manual_seed(seed))
 
 
 def in_plain_light(looks: Views) -> Views:
-    """The same places, with colours, contrast and brightness as they are."""
+    """The same places, with colours, strokes, contrast and brightness as they are."""
     ones = torch.ones_like(looks.contrast)
-    return replace(looks, saturation=ones, contrast=ones, brightness=torch.zeros_like(ones))
+    strokes = torch.zeros_like(looks.strokes)
+    strokes[:, :, 1, 1] = 1
+    colours = torch.eye(3).expand_as(looks.colours)
+    return replace(looks, colours=colours, strokes=strokes, contrast=ones, brightness=torch.zeros_like(ones))
 
 
 def white_square(count: int) -> Tensor:
@@ -73,15 +81,16 @@ def test_each_view_is_another_and_the_same_seed_draws_the_same() -> None:
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
 
 
-def test_boxes_follow_the_picture() -> None:
-    """The square turns a little and its box stays upright, so an edge may be off by what a turn of 0.3 moves it."""
+@pytest.mark.parametrize(("draw", "mean", "most"), [(views, 0.02, 0.06), (free_views, 0.03, 0.15)])
+def test_boxes_follow_the_picture(draw: Callable[[int, int], Views], mean: float, most: float) -> None:
+    """The square turns a little and its box stays upright, so an edge may be off by what a turn moves it."""
     count = 200
-    looks = in_plain_light(views(1, count))
+    looks = in_plain_light(draw(1, count))
     boxes = looks.of_boxes(torch.tensor([BOX]).expand(count, 4), torch.arange(count))
     seen = torch.stack([bounds(picture) for picture in looks.of(white_square(count))])
     assert float((boxes - torch.tensor(BOX)).abs().mean()) > 0.03  # they do move
-    assert float((boxes - seen).abs().mean()) < 0.02
-    assert float((boxes - seen).abs().max()) < 0.06
+    assert float((boxes - seen).abs().mean()) < mean
+    assert float((boxes - seen).abs().max()) < most
     centres = [(edges[:, :2] + edges[:, 2:]) / 2 for edges in (boxes, seen)]
     assert float((centres[0] - centres[1]).abs().max()) < 0.02
 
@@ -99,12 +108,38 @@ def test_a_box_ends_where_its_picture_does() -> None:
     assert 0 <= float(boxes.min()) < float(boxes.max()) <= 1
 
 
-@pytest.mark.parametrize(("grey", "expected"), [(False, 0), (True, 20)])
-def test_where_it_may_a_tenth_of_the_views_is_grey(grey: bool, expected: int) -> None:
-    """Of 200; the odds of fewer than 8 or more than 36 are below one in a thousand, and the seed is fixed."""
-    seen = views(0, 200, grey=grey).of(left_red_right_blue(200))
-    colourless = int((seen.amax(1) - seen.amin(1)).amax((1, 2)).lt(1e-5).sum())
-    assert abs(colourless - expected) <= (16 if grey else 0)
+def sides(looks: Views) -> list[str]:
+    """Which of the two squares of `left_red_right_blue` stands left in each view; none where both are grey."""
+    found = []
+    for view in replace(looks, brightness=torch.zeros_like(looks.brightness)).of(left_red_right_blue(len(looks.turns))):
+        redder = (view[0] - view[2]).mean(0)  # of each column
+        left, right = float(redder[:24].sum()), float(redder[24:].sum())
+        found.append("none" if abs(left - right) < 1 else "red" if left > right else "blue")
+    return found
+
+
+def test_free_views_may_be_mirrored_and_grey() -> None:
+    """Of 400, half are mirrored and a tenth grey; the seed is fixed. Other hues turn a few reds into blues."""
+    found = sides(free_views(0, 400))
+    assert abs(found.count("none") - 40) < 20
+    assert abs(found.count("blue") - 180) < 40
+
+
+def test_a_picture_that_may_not_be_mirrored_is_not() -> None:
+    found = sides(in_plain_light(free_views(0, 200, mirrored=False)))
+    assert set(found) == {"red"}
+    assert set(sides(in_plain_light(free_views(0, 200)))) == {"red", "blue"}
+
+
+def test_plain_areas_keep_their_colour_under_other_strokes() -> None:
+    """And the edges between them do not."""
+    looks = free_views(0, 200)
+    looks = replace(in_plain_light(looks), strokes=looks.strokes)
+    plain = torch.full((200, 3, SIDE, SIDE), 0.25)
+    assert torch.allclose(looks.of(plain), plain, atol=1e-5)
+    edges, kept = looks.of(white_square(200)), in_plain_light(looks).of(white_square(200))
+    redrawn = int((edges - kept).abs().amax((1, 2, 3)).gt(0.05).sum())
+    assert abs(redrawn - 60) < 20  # three in ten
 
 
 def test_views_are_the_same_under_autocast() -> None:
