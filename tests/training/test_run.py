@@ -31,7 +31,7 @@ HEARING = {"train": ["decoder", "audio_projector"], "media": ["audio"]}
 TUNED = ["decoder", "image_projector", "audio_projector", "audio_encoder"]
 RECIPE: list[tuple[str, str, list[str], dict[str, Any]]] = [
     ("tokenizer", "tokenizer", [], {}),
-    ("naming", "naming", [], {"max_steps": 30}),
+    ("naming", "naming", [], {"max_steps": 90, "batch_size": 6}),
     ("language", "language", ["tokenizer"], {"max_steps": 50}),
     ("contrastive", "contrastive", ["naming", "tokenizer"], {"max_steps": 30}),
     ("speech", "speech", ["tokenizer"], {"max_steps": 30}),
