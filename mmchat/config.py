@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from mmchat.errors import ConfigError, MmchatError, OptionError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Norm = Literal["none", "layer", "rms"]
 Component = Literal["image_encoder", "image_projector", "audio_encoder", "audio_projector", "decoder"]
 
 
@@ -100,11 +101,29 @@ class ProjectorConfig(_Frozen):
     """How k neighbouring features become one token: laid end to end, or averaged."""
     neighbours: int = Field(ge=1)
     """k."""
-    hidden: int = Field(ge=1)
-    """Width of the hidden layer of the MLP."""
-    positions: int = Field(0, ge=0)
+    hidden: int | None = Field(default=None, ge=1)
+    """Width of the hidden layer of the MLP; without one, a single linear layer."""
+    activation: Literal["gelu", "silu", "swiglu"] = "gelu"
+    """Of the hidden layer; SwiGLU takes one half of it times the SiLU of the other."""
+    bias: bool = True
+    """Whether linear layers add one."""
+    norm: Norm = "layer"
+    """Over a token's features, before the first linear layer."""
+    hidden_norm: Norm = "none"
+    """After the activation."""
+    out_norm: Norm = "none"
+    """Over the cross-modal token."""
+    positions: int = Field(default=0, ge=0)
     """Learned positions, one added to each token of a picture: the features of a convolutional tower say what stands
     somewhere, but not where. 0 adds none; otherwise as many as a picture has tokens."""
+
+    @model_validator(mode="after")
+    def _has_what_it_shapes(self) -> ProjectorConfig:
+        if self.hidden is None and (self.activation != "gelu" or self.hidden_norm != "none"):
+            raise ValueError("activation and hidden_norm belong to the hidden layer: give hidden")
+        if self.hidden is not None and self.activation == "swiglu" and self.hidden % 2:
+            raise ValueError(f"swiglu halves the hidden layer: {self.hidden} is odd")
+        return self
 
 
 class SpecialTokens(_Frozen):

@@ -72,7 +72,7 @@ class Decoder(nn.Module):
             embeddings: (B, T, D).
             cache: what was read before; it grows in place. None begins a new one.
             positions: (B, T) position of each embedding; by default they follow the cache.
-            logits_to_keep: of how many positions at the end, or of which (K,) positions, logits are computed; 0: of all.
+            logits_to_keep: of how many positions at the end, or of which (K,) positions, logits are computed; 0 is all.
 
         Returns:
             Logits (B, T, V), or (B, K, V) of the K positions that are kept, and the cache.

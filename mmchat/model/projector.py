@@ -5,23 +5,31 @@ B items, T features, E width of a feature, k neighbours, n tokens (⌈T / k⌉),
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmchat.config import ProjectorConfig
+from mmchat.config import Norm, ProjectorConfig
+
+_RMS_EPSILON = 1e-6
 
 
 class Projector(nn.Module):
-    """Bring k neighbouring features together, then an MLP into the decoder's space; the same for pictures and voice."""
+    """Bring k neighbouring features together, then an MLP into the decoder's space; the same for pictures and voice.
+
+    What stands between the layers is a setting, so that the projectors of LLaVA (an MLP), Qwen2-Audio (one linear
+    layer), Voxtral (stacked features, no biases) and Ultravox (SwiGLU between RMSNorms) are values of this one.
+    """
 
     def __init__(self, config: ProjectorConfig, features: int, width: int) -> None:
         """A projector from features of width E = `features` to tokens of width D = `width`."""
         super().__init__()
         self.config = config
         reduced = features * config.neighbours if config.reduce == "stack" else features
-        self.norm = nn.LayerNorm(reduced)
-        self.mlp = nn.Sequential(nn.Linear(reduced, config.hidden), nn.GELU(), nn.Linear(config.hidden, width))
+        self.norm = _norm(config.norm, reduced)
+        self.mlp = nn.Sequential(*_layers(config, reduced, width))
         self.positions = nn.Parameter(torch.zeros(config.positions, width)) if config.positions else None
 
     def num_tokens(self, features: int) -> int:
@@ -43,3 +51,37 @@ class Projector(nn.Module):
         present = x.new_full((tokens, 1), k)
         present[-1] = length - (tokens - 1) * k  # the last token averages the features that are there
         return x.sum(2) / present  # B, n, E
+
+
+class SwiGLU(nn.Module):
+    """(…, 2H) to (…, H): the first half, gated by the second (Shazeer 2020, in the order of Ultravox)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The first half times the SiLU of the second."""
+        value, gate = x.chunk(2, dim=-1)
+        return value * F.silu(gate)
+
+
+_ACTIVATIONS = {"gelu": nn.GELU, "silu": nn.SiLU, "swiglu": SwiGLU}
+
+
+def _layers(config: ProjectorConfig, features: int, width: int) -> Iterator[nn.Module]:
+    if config.hidden is not None:
+        yield nn.Linear(features, config.hidden, bias=config.bias)
+        yield _ACTIVATIONS[config.activation]()
+        features = config.hidden // 2 if config.activation == "swiglu" else config.hidden
+        if config.hidden_norm != "none":
+            yield _norm(config.hidden_norm, features)
+    yield nn.Linear(features, width, bias=config.bias)
+    if config.out_norm != "none":
+        yield _norm(config.out_norm, width)
+
+
+def _norm(kind: Norm, width: int) -> nn.Module:
+    match kind:
+        case "layer":
+            return nn.LayerNorm(width)
+        case "rms":
+            return nn.RMSNorm(width, eps=_RMS_EPSILON)
+        case "none":
+            return nn.Identity()
