@@ -1,8 +1,8 @@
 """CLIP pre-training of the image tower: open_clip's model and loss, on pictures and captions.
 
-The tower goes on from the naming stage where `start` holds what that wrote. Its pooling head and the text tower always
-begin fresh: they serve this stage alone. Several processes (`mmchat.training.parallel`) would each see the whole batch,
-for its captions are told apart from one another: nothing is gained by them here.
+The tower goes on from what `start` holds of it. Its pooling head and the text tower always begin fresh: they serve this
+stage alone. Several processes (`mmchat.training.parallel`) would each see the whole batch, for its captions are told
+apart from one another: nothing is gained by them here.
 
 B pictures of a batch, S side in pixels, L tokens of a caption
 """

@@ -1,8 +1,8 @@
-"""Naming: the first pre-training of the image tower, on pictures in which it is known where each thing stands.
+"""Naming: pre-training of the image tower on pictures in which it is known where each thing stands.
 
 The features under the box of a thing are averaged (RoIAlign, He et al. 2017) and a linear head names the thing. One
 picture teaches as many names as it has things, and the features learn to say what stands where they are: that is what
-the projector hands to the decoder.
+the projector hands to the decoder. It comes after the contrastive stage, which would undo half of what is learnt here.
 
 B pictures of a batch, S side in pixels, Dv width of a feature, R regions of a batch, N names in the dataset
 """

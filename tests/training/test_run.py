@@ -31,11 +31,11 @@ HEARING = {"train": ["decoder", "audio_projector"], "media": ["audio"]}
 TUNED = ["decoder", "image_projector", "audio_projector", "audio_encoder"]
 RECIPE: list[tuple[str, str, list[str], dict[str, Any]]] = [
     ("tokenizer", "tokenizer", [], {}),
-    ("naming", "naming", [], {"max_steps": 90, "batch_size": 6}),
+    ("contrastive", "contrastive", ["tokenizer"], {"max_steps": 30}),
+    ("naming", "naming", ["contrastive"], {"max_steps": 90, "batch_size": 6}),
     ("language", "language", ["tokenizer"], {"max_steps": 50}),
-    ("contrastive", "contrastive", ["naming", "tokenizer"], {"max_steps": 30}),
     ("speech", "speech", ["tokenizer"], {"max_steps": 30}),
-    ("look", "chat", ["language", "contrastive"], {"max_steps": 20, **SEEING}),
+    ("look", "chat", ["language", "naming"], {"max_steps": 20, **SEEING}),
     ("listen", "chat", ["language", "speech"], {"max_steps": 20, **HEARING}),
     ("chat", "chat", ["look", "listen"], {"max_steps": 60, "batch_size": 12, "train": TUNED}),
 ]
@@ -107,7 +107,7 @@ def test_stages_hand_on_what_they_freeze_byte_for_byte(home: Path, said: str) ->
         return (home / stage / f"{component}.safetensors").read_bytes()
 
     assert weights("listen", "audio_encoder") == weights("speech", "audio_encoder")
-    assert len({weights(stage, "image_encoder") for stage in ("contrastive", "look", "chat")}) == 1
+    assert len({weights(stage, "image_encoder") for stage in ("naming", "look", "chat")}) == 1
     assert weights("naming", "image_encoder") != weights("contrastive", "image_encoder")
     assert len({weights(stage, "decoder") for stage in ("language", "look", "listen", "chat")}) == 4
     starts = {"decoder": "look", "image_projector": "look", "audio_projector": "listen", "audio_encoder": "listen"}
@@ -207,7 +207,7 @@ def interrupt_at_two(step: int) -> None:
 def test_settings_of_the_command_line_replace_those_of_the_file(home: Path, said: str, tmp_path: Path) -> None:
     given = (f"out={tmp_path / 'out'}", "max_steps=2", "optimizer.learning_rate=1e-4", "seed=5")
     settings = [word for setting in given for word in ("--set", setting)]
-    assert main(["train", str(home / "recipe" / "3-language.yaml"), *settings]) == 0
+    assert main(["train", str(home / "recipe" / "4-language.yaml"), *settings]) == 0
     assert len((tmp_path / "out.state.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     state = torch.load(tmp_path / "out.state.pt", weights_only=True)
     assert 0 < state["optimizer"]["param_groups"][0]["lr"] <= 1e-4  # the file says 3e-3
@@ -230,7 +230,7 @@ def test_wrong_settings_are_one_line(
 ) -> None:
     value = {"out": str(tmp_path / "out"), "seed": "1", **settings}
     with pytest.raises(ConfigError) as caught:
-        run(home / "recipe" / "3-language.yaml", value, screen)
+        run(home / "recipe" / "4-language.yaml", value, screen)
     assert str(caught.value).endswith(complaint)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -248,7 +248,7 @@ def test_every_stage_is_read_before_the_first_one_runs(tmp_path: Path, home: Pat
 def test_a_stage_whose_start_is_missing_says_so(home: Path, tmp_path: Path, screen: Console) -> None:
     start = tmp_path / "nowhere"
     with pytest.raises(CheckpointError) as caught:
-        run(home / "recipe" / "3-language.yaml", {"start": f"[{start}]", "out": str(tmp_path / "out")}, screen)
+        run(home / "recipe" / "4-language.yaml", {"start": f"[{start}]", "out": str(tmp_path / "out")}, screen)
     assert str(caught.value) == f"language: {start} is not there: run the stage that writes it first"
 
 
@@ -258,7 +258,7 @@ def test_a_stage_without_a_tokenizer_to_start_from_says_so(
     """The naming stage needs none and writes none."""
     start = home / "naming"
     with pytest.raises(CheckpointError) as caught:
-        run(home / "recipe" / "4-contrastive.yaml", {"start": f"[{start}]", "out": str(tmp_path / "out")}, screen)
+        run(home / "recipe" / "2-contrastive.yaml", {"start": f"[{start}]", "out": str(tmp_path / "out")}, screen)
     assert str(caught.value) == f"contrastive: no tokenizer in {start}: run its stage first"
 
 
@@ -276,5 +276,5 @@ def test_the_threads_of_one_stage_are_not_those_of_the_next(
     watch(monkeypatch, LanguageTraining, lambda step: seen.append(torch.get_num_threads()))
     before = torch.get_num_threads()
     settings = {"out": str(tmp_path / "out"), "max_steps": "1", "threads": str(before + 1)}
-    run(home / "recipe" / "3-language.yaml", settings, screen)
+    run(home / "recipe" / "4-language.yaml", settings, screen)
     assert (set(seen), torch.get_num_threads()) == ({before + 1}, before)
