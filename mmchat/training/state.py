@@ -2,7 +2,7 @@
 
 <out>.state.pt              weights, optimizer, position and random numbers; remove it to begin anew
 <out>.state.jsonl           the curve, one row a step
-<out>.nan-batch.pt          the batch that ended a run: its loss or gradient was no number
+<out>.nan-batch.pt          the batch that ended a run: its loss or gradient was no number; nan-batch1.pt of process 1
 tensorboard/<name of out>/  the curve as TensorBoard reads it
 """
 
