@@ -105,7 +105,7 @@ class Assistant:
                 f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
                 f"the decoder embeds {self._model.decoder.vocab_size}"
             )
-        self._engine = Engine(self._model.decoder, frozenset({self._tokenizer.end_id}))
+        self._engine = Engine(self._model.decoder, self._tokenizer.stop_ids)
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._load_s = time.perf_counter() - began
@@ -197,7 +197,7 @@ class Assistant:
             raise OptionError(f"cannot give {n} continuations: ask for 1 or more")
 
         def ends(ids: Sequence[int]) -> bool:
-            return ids[-1] == self._tokenizer.end_id or any(text in self._tokenizer.decode(ids) for text in stop)
+            return ids[-1] in self._tokenizer.stop_ids or any(text in self._tokenizer.decode(ids) for text in stop)
 
         question = self._read(conversation, opening=opening)
         beams = beam_search(self._model.decoder, question.prefill, n, max_new_tokens, ends)

@@ -127,23 +127,30 @@ class ProjectorConfig(_Frozen):
 
 
 class SpecialTokens(_Frozen):
-    """The tokens that nobody can type; each stands in the vocabulary as one id."""
+    """The tokens that nobody can type, each one id of the vocabulary, and how the chat template is given media."""
 
+    begin: str | None = None
+    """Stands before the first turn, whether the chat template writes it or not."""
     end: str = "<|end|>"
     """Ends a turn; the decoder stops on it."""
+    also_end: tuple[str, ...] = ()
+    """More tokens that the decoder stops on."""
     pad: str = "<|pad|>"
-    image: str = "<|image|>"
+    image: str | None = "<|image|>"
     """Placeholder: replaced by one cross-modal token of a picture."""
-    audio: str = "<|audio|>"
+    audio: str | None = "<|audio|>"
     """Placeholder: replaced by one cross-modal token of a clip."""
     markers: tuple[str, ...] = (
         "<|system|>", "<|user|>", "<|assistant|>",
         "<|image_start|>", "<|image_end|>", "<|audio_start|>", "<|audio_end|>",
     )  # fmt: skip
+    content: Literal["parts", "string"] = "parts"
+    """What the chat template reads of a message: its parts, or one string with placeholders for media in it."""
 
     @model_validator(mode="after")
     def _all_differ(self) -> SpecialTokens:
-        twice = sorted({token for token in self.all if self.all.count(token) > 1})
+        given = [self.end, *self.markers, self.image, self.audio, None if self.pad == self.end else self.pad]
+        twice = sorted({token for token in given if token is not None and given.count(token) > 1})
         if twice:
             raise ValueError(f"each special token needs a name of its own; {', '.join(twice)} stands twice")
         return self
@@ -151,7 +158,8 @@ class SpecialTokens(_Frozen):
     @property
     def all(self) -> tuple[str, ...]:
         """Every special token, in the order of their ids."""
-        return (self.pad, self.end, *self.markers, self.image, self.audio)
+        ours = (self.pad, self.end, *self.markers, self.image, self.audio, self.begin, *self.also_end)
+        return tuple(dict.fromkeys(token for token in ours if token is not None))
 
 
 class ModelConfig(_Frozen):

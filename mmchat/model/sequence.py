@@ -15,7 +15,7 @@ from mmchat.errors import ContextError, FusionError
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
-from mmchat.model.tokenizer import ChatTokenizer, Markup
+from mmchat.model.tokenizer import ChatTokenizer
 
 IGNORED = -100
 """The label of a position that teaches nothing; the default of torch's cross entropy."""
@@ -67,21 +67,19 @@ def build_sequence(
     labels: list[int] = []
     spans: list[Span] = []
     ends_answer = False
-    for run in tokenizer.render(messages, answer_next):
-        if isinstance(run, Markup):
-            for token in run.ids:
-                length = 1
-                if token in (tokenizer.image_id, tokenizer.audio_id):
-                    part, turn = _next_media(media, len(spans), token, tokenizer)
-                    length = num_tokens(part)
-                    spans.append(Span(part, turn, len(ids), length))
-                ids += [token] * length
-                labels += [token if ends_answer and token == tokenizer.end_id else IGNORED] * length
-                ends_answer = False
-        else:
-            ends_answer = messages[run.turn].role == "assistant"
-            ids += run.ids
-            labels += run.ids if ends_answer else [IGNORED] * len(run.ids)
+    for token in tokenizer.render(messages, answer_next):
+        length, label = 1, IGNORED
+        if token.turn is not None:
+            ends_answer = messages[token.turn].role == "assistant"
+            label = token.id if ends_answer else IGNORED
+        elif token.id in (tokenizer.image_id, tokenizer.audio_id):
+            part, turn = _next_media(media, len(spans), token.id, tokenizer)
+            length = num_tokens(part)
+            spans.append(Span(part, turn, len(ids), length))
+        elif token.id == tokenizer.end_id and ends_answer:
+            ends_answer, label = False, token.id
+        ids += [token.id] * length
+        labels += [label] * length
     if len(spans) != len(media):
         raise FusionError(
             f"the conversation has {len(media)} pictures and clips, its layout {len(spans)} places for them"

@@ -1,76 +1,67 @@
-"""Text to ids and back, and the chat template.
+"""Text to ids and back, and a conversation to ids.
 
-The template is Jinja as in transformers. It never sees what people typed: each text part goes through it as a mark that
-cannot be guessed, and is encoded afterwards with special tokens switched off. So nobody can type a picture, or the end
-of their turn, into a prompt.
+What people typed is text, whatever it says: a special token's name in it is encoded as plain text. So nobody can type a
+picture, or the end of their turn, into a prompt. Otherwise template and text are encoded together, as the decoder met
+them in training.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from mmchat.config import SpecialTokens
 from mmchat.errors import CheckpointError
-from mmchat.inputs.audio import AudioPart
-from mmchat.inputs.image import ImagePart
-from mmchat.inputs.messages import Message, TextPart
+from mmchat.inputs.messages import Message
+from mmchat.model.chat_template import ChatTemplate, Layout
 
 TOKENIZER_FILE = "tokenizer.json"
 TEMPLATE_FILE = "chat_template.jinja"
+_LINE_BREAK = "\n"
 
 
 @dataclass(frozen=True)
-class Markup:
-    """A run of the template's own text: special tokens count."""
+class Token:
+    """One id of a rendered conversation."""
 
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A text part of a message: special tokens are plain text."""
-
-    ids: tuple[int, ...]
-    turn: int
+    id: int
+    turn: int | None
+    """The message whose text it belongs to; None for the template's own."""
 
 
 class ChatTokenizer:
-    """A byte-level BPE tokenizer with its chat template."""
+    """A tokenizer with its chat template."""
 
     def __init__(self, tokenizer: Tokenizer, template: str, tokens: SpecialTokens) -> None:
         """Join the parts of a checkpoint.
 
         Raises:
-            CheckpointError: a special token is not in the vocabulary or could be typed, or the template is malformed.
+            CheckpointError: a special token is not in the vocabulary, or the template is malformed.
         """
         missing = [token for token in tokens.all if tokenizer.token_to_id(token) is None]
         if missing:
             raise CheckpointError(f"the tokenizer lacks the special tokens {', '.join(missing)}")
         self.tokens = tokens
-        self.template = template
-        self._markup = tokenizer
-        self._plain = Tokenizer.from_str(tokenizer.to_str())
-        self._plain.encode_special_tokens = True
-        typed = [token for token in tokens.all if tokenizer.token_to_id(token) in self.encode(token)]
+        self._source = tokenizer
+        self._template = ChatTemplate(template, tokens)
+        self._markup = _changed(tokenizer, post_processor=None)  # it would add tokens, and trim offsets
+        self._added = re.compile("|".join(map(re.escape, _longest_first(tokenizer))) or "(?!)")
+        typed = [token for token in tokens.all if self.token_id(token) in self.encode(token)]
         if typed:
-            raise CheckpointError(f'the tokenizer lets people type {", ".join(typed)}: mark it as "special"')
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        try:
-            self._template = environment.from_string(template)
-        except TemplateError as error:
-            raise CheckpointError(f"the chat template is malformed: {error}") from error
+            raise CheckpointError(f"the tokenizer lets people type {', '.join(typed)}")
         self.end_id = self.token_id(tokens.end)
+        self.stop_ids = frozenset(self.token_id(token) for token in (tokens.end, *tokens.also_end))
         self.pad_id = self.token_id(tokens.pad)
-        self.image_id = self.token_id(tokens.image)
-        self.audio_id = self.token_id(tokens.audio)
+        self.image_id = None if tokens.image is None else self.token_id(tokens.image)
+        self.audio_id = None if tokens.audio is None else self.token_id(tokens.audio)
+        self._begin = () if tokens.begin is None else (Token(self.token_id(tokens.begin), None),)
 
     @classmethod
     def load(cls, folder: Path, tokens: SpecialTokens) -> ChatTokenizer:
@@ -88,32 +79,38 @@ class ChatTokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `chat_template.jinja`."""
-        (folder / TOKENIZER_FILE).write_text(self._markup.to_str(pretty=True) + "\n", encoding="utf-8")
+        (folder / TOKENIZER_FILE).write_text(self._source.to_str(pretty=True) + "\n", encoding="utf-8")
         (folder / TEMPLATE_FILE).write_text(self.template, encoding="utf-8")
+
+    @property
+    def template(self) -> str:
+        """The chat template, Jinja."""
+        return self._template.source
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
-        return int(self._markup.get_vocab_size())
+        return int(self._source.get_vocab_size())
 
     def token_id(self, token: str) -> int:
         """The id of a token that is known to be there."""
-        index = self._markup.token_to_id(token)
+        index = self._source.token_to_id(token)
         assert index is not None, token
         return int(index)
 
     def encode(self, text: str) -> list[int]:
         """Ids of text that somebody typed; a special token's name in it stays plain text."""
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        tokenizer = self._plain if self._added.search(text) else self._markup
+        return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, without special tokens."""
-        return str(self._markup.decode(list(ids), skip_special_tokens=True))
+        return str(self._source.decode(list(ids), skip_special_tokens=True))
 
-    def render(self, messages: Sequence[Message], answer_next: bool) -> list[Markup | Typed]:
-        """The conversation through the chat template, in runs of ids.
+    def render(self, messages: Sequence[Message], answer_next: bool) -> list[Token]:
+        """The conversation through the chat template, in ids.
 
-        Each picture and clip stands in the markup as one placeholder id, in the order of the messages.
+        Each picture and clip is one placeholder id, in the order of the messages.
 
         Args:
             messages: the conversation.
@@ -122,40 +119,56 @@ class ChatTokenizer:
         Raises:
             CheckpointError: the template refuses the conversation or loses a part of it.
         """
-        marks: dict[str, tuple[str, int]] = {}
-        nonce = secrets.token_hex(8)
-        values = [
-            {"role": message.role, "content": list(self._masked(message, turn, marks, nonce))}
-            for turn, message in enumerate(messages)
-        ]
-        try:
-            text = self._template.render(messages=values, add_generation_prompt=answer_next)
-        except (TemplateError, TypeError, ValueError, ArithmeticError) as error:  # it is a program, and may go wrong
-            raise CheckpointError(f"the chat template refuses this conversation: {error}") from error
-        pieces = re.split(f"({nonce}:[0-9]+;)", text)
-        if [piece for piece in pieces if piece in marks] != list(marks):
-            raise CheckpointError("the chat template loses, repeats or reorders a text part of the conversation")
-        return [self._run(piece, marks) for piece in pieces if piece]
+        tokens = tuple(self._encoded(self._template.layout(messages, answer_next)))
+        begun = tokens[: len(self._begin)] == self._begin
+        return list(tokens if begun else self._begin + tokens)
 
-    def _masked(
-        self, message: Message, turn: int, marks: dict[str, tuple[str, int]], nonce: str
-    ) -> Iterable[dict[str, str]]:
-        for part in message.content:
-            match part:
-                case TextPart(text):
-                    mark = f"{nonce}:{len(marks)};"
-                    marks[mark] = (text, turn)
-                    yield {"type": "text", "text": mark}
-                case ImagePart():
-                    yield {"type": "image"}
-                case AudioPart():
-                    yield {"type": "audio"}
+    @cached_property
+    def _plain(self) -> Tokenizer:
+        """To which no text is a special token."""
+        return _changed(self._source, post_processor=None, added_tokens=[])
 
-    def _run(self, piece: str, marks: dict[str, tuple[str, int]]) -> Markup | Typed:
-        if piece in marks:
-            text, turn = marks[piece]
-            return Typed(tuple(self.encode(text)), turn)
-        return Markup(tuple(self._markup.encode(piece, add_special_tokens=False).ids))
+    def _encoded(self, layout: Layout) -> Iterator[Token]:
+        """Template and text are encoded together, but for text that names an added token: that stands alone."""
+        turns: list[int | None] = [None] * len(layout.text)
+        for typed in layout.typed:
+            turns[typed.start : typed.end] = [typed.turn] * (typed.end - typed.start)
+        named = [match.span() for match in self._added.finditer(layout.text)]
+        begin = 0
+        for typed in layout.typed:
+            if any(start < typed.end and typed.start < end for start, end in named):
+                yield from _piece(self._markup, layout.text, begin, typed.start, turns)
+                yield from _piece(self._plain, layout.text, typed.start, typed.end, turns)
+                begin = typed.end
+        yield from _piece(self._markup, layout.text, begin, len(layout.text), turns)
+
+
+def _piece(tokenizer: Tokenizer, text: str, start: int, end: int, turns: Sequence[int | None]) -> Iterator[Token]:
+    """Tokens of `text[start:end]`; one that holds typed characters is typed.
+
+    It is encoded behind a line break where it is not the beginning: SentencePiece puts a blank before a beginning.
+    """
+    encoding = tokenizer.encode(text[start:end], add_special_tokens=False)
+    ids, offsets = encoding.ids, encoding.offsets
+    if start:
+        lead = len(tokenizer.encode(_LINE_BREAK, add_special_tokens=False).ids)
+        behind = tokenizer.encode(_LINE_BREAK + text[start:end], add_special_tokens=False)
+        if all(last <= len(_LINE_BREAK) for _, last in behind.offsets[:lead]):
+            ids = behind.ids[lead:]
+            offsets = [(first - len(_LINE_BREAK), last - len(_LINE_BREAK)) for first, last in behind.offsets[lead:]]
+    for index, (first, last) in zip(ids, offsets, strict=True):
+        inside = turns[start + first : start + last] or turns[start + first : start + first + 1]
+        yield Token(index, next((turn for turn in inside if turn is not None), None))
+
+
+def _longest_first(tokenizer: Tokenizer) -> list[str]:
+    """The added tokens; of two that begin alike tokenizers takes the longer one."""
+    return sorted((token.content for token in tokenizer.get_added_tokens_decoder().values()), key=len, reverse=True)
+
+
+def _changed(tokenizer: Tokenizer, **fields: Any) -> Tokenizer:
+    """A copy with other fields in its `tokenizer.json`."""
+    return Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), **fields}))
 
 
 def _read(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import DatasetError
 from mmchat.inputs.messages import Message
-from mmchat.model.tokenizer import ChatTokenizer, Markup, Typed
+from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.tokenizer import train_tokenizer
 from training.conftest import CHAT_TEMPLATE, Configure, dialogue, write_rows
 
@@ -39,13 +40,16 @@ def test_it_is_written_as_a_checkpoint(tokenizer_folder: Path, tokenizer: ChatTo
 
 def test_the_chat_template_of_the_recipes_lays_out_a_conversation(tokenizer: ChatTokenizer) -> None:
     messages = [Message.system("be brief"), Message.user("hello"), Message.assistant("hello!")]
-    runs = tokenizer.render(messages, answer_next=True)
-    text = "".join(
-        "".join(tokenizer.tokens.all[token] for token in run.ids) if isinstance(run, Markup) else f"[{run.turn}]"
-        for run in runs
+    tokens = tokenizer.render(messages, answer_next=True)
+    laid_out = [
+        "".join(tokenizer.tokens.all[token.id] for token in run)
+        if turn is None
+        else f"[{turn} {tokenizer.decode([token.id for token in run])}]"
+        for turn, run in groupby(tokens, key=lambda token: token.turn)
+    ]
+    assert "".join(laid_out) == (
+        "<|system|>[0 be brief]<|end|><|user|>[1 hello]<|end|><|assistant|>[2 hello!]<|end|><|assistant|>"
     )
-    assert text == "<|system|>[0]<|end|><|user|>[1]<|end|><|assistant|>[2]<|end|><|assistant|>"
-    assert [tokenizer.decode(run.ids) for run in runs if isinstance(run, Typed)] == ["be brief", "hello", "hello!"]
 
 
 def test_the_same_text_gives_the_same_tokenizer(
