@@ -22,6 +22,7 @@ from PIL import ImageOps
 from torch import Tensor
 
 from mmchat.checkpoints.hub import find_model
+from mmchat.checkpoints.public import open_checkpoint
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions
 from mmchat.errors import CheckpointError, OptionError
@@ -124,7 +125,7 @@ class Assistant:
         """
         place = pick_device(device)
         half = place.type == "cuda" and torch.cuda.is_bf16_supported()
-        return cls(Checkpoint(find_model(model)), place, torch.bfloat16 if half else torch.float32)
+        return cls(open_checkpoint(find_model(model)), place, torch.bfloat16 if half else torch.float32)
 
     def reply(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> Reply:
         """The answer to a conversation.
@@ -269,7 +270,7 @@ class Assistant:
         sequence = replace(sequence, ids=(*sequence.ids, *begun), labels=(*sequence.labels, *begun))
         with torch.inference_mode():
             prefill = self._engine.prefill(self._embed(sequence))
-        receipts = tuple(_receipt(span.media, span.length) for span in sequence.spans)
+        receipts = tuple(self._receipt(span.media, span.length) for span in sequence.spans)
         return _Question(sequence, prefill, receipts, asked)
 
     def _answer(self, question: _Question, options: GenerationOptions, seed: int) -> Generator[str, None, Reply]:
@@ -320,6 +321,11 @@ class Assistant:
             while len(self._features) > _REMEMBERED_MEDIA:
                 self._features.popitem(last=False)
         return [known[part.digest] for part in media]
+
+    def _receipt(self, part: ImagePart | AudioPart, tokens: int) -> MediaReceipt:
+        notes = [part.note, self._model.part_seen(part)]
+        seconds = part.seconds if isinstance(part, AudioPart) else None
+        return MediaReceipt(_kind(part), part.name, tokens, seconds, "; ".join(filter(None, notes)) or None)
 
     def _num_tokens(self, part: ImagePart | AudioPart) -> int:
         self._need(_kind(part))
@@ -374,11 +380,6 @@ def _taught(sequence: MixedSequence) -> list[int]:
 
 def _kind(part: ImagePart | AudioPart) -> Modality:
     return "image" if isinstance(part, ImagePart) else "audio"
-
-
-def _receipt(part: ImagePart | AudioPart, tokens: int) -> MediaReceipt:
-    seconds = part.seconds if isinstance(part, AudioPart) else None
-    return MediaReceipt(_kind(part), part.name, tokens, seconds, part.note)
 
 
 def _blank_image() -> ImagePart:

@@ -66,8 +66,15 @@ class ImageEncoderConfig(_Frozen):
     """Fields of open_clip's `CLIPVisionCfg`; a `layers` list builds a ModifiedResNet, a number a vision transformer."""
     embed_dim: int
     """Width of the contrastive space that the tower was trained in."""
+    quick_gelu: bool = False
+    """Whether a vision transformer has the activation of OpenAI's CLIP, x · sigmoid(1.702 x), in the place of GELU."""
     feature_layer: int = -1
     """Which stage's patch features are used, counted as a Python index."""
+    class_token: bool = False
+    """Whether the class token of a vision transformer stands before its patch features."""
+    resize: Literal["fit", "pad", "crop", "stretch"] = "fit"
+    """How a picture becomes a square: all of it, on the colour of its border (`fit`) or on the mean colour (`pad`); its
+    middle (`crop`); or all of it, whatever its proportions become (`stretch`)."""
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
 

@@ -13,17 +13,16 @@ Loading is strict: a missing, extra or misshapen weight is an error that names i
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmchat.checkpoints.weights import WeightFiles, Weights, compare, fill, unique
 from mmchat.config import ModelConfig, load_model_config
 from mmchat.errors import CheckpointError
 from mmchat.model.multimodal import Modality, Multimodal
@@ -63,6 +62,14 @@ class Checkpoint:
         path = self.folder / CARD_FILE
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
+    def weights(self, name: str) -> Weights:
+        """The weights of a component of `COMPONENTS`.
+
+        Raises:
+            CheckpointError: its file is missing or malformed.
+        """
+        return _weights(self.folder, name)
+
     def load(self, device: torch.device, dtype: torch.dtype) -> Multimodal:
         """The model with its decoder, ready to answer text.
 
@@ -70,7 +77,7 @@ class Checkpoint:
             CheckpointError: a weight is missing, left over or of another shape; names it.
         """
         model = Multimodal(self.config)
-        load_component(self.folder, "decoder", model.decoder)
+        fill(model.decoder, self.weights("decoder"))
         return model.to(device=device, dtype=dtype).eval()
 
     def add(self, model: Multimodal, modality: Modality) -> None:
@@ -82,7 +89,7 @@ class Checkpoint:
         """
         components = model.fresh(modality)
         for name, component in components.items():
-            load_component(self.folder, name, component)
+            fill(component, self.weights(name))
             component.to(device=model.decoder.device, dtype=model.decoder.dtype).eval()
         model.attach(components)  # last, so that a damaged file never leaves fresh weights to answer from
 
@@ -92,9 +99,7 @@ class Checkpoint:
         for name in COMPONENTS:
             path = self.folder / f"{name}.safetensors"
             if path.is_file():
-                with safe_open(path, framework="pt") as file:
-                    keys = file.keys()
-                    counts[name] = sum(math.prod(file.get_slice(key).get_shape()) for key in keys)
+                counts[name] = WeightFiles(path, [path]).count()
         return counts
 
     def verify(self) -> int:
@@ -138,17 +143,48 @@ def save_checkpoint(
         card: the model card, Markdown; left out when empty.
         dtype: type of the stored floating-point weights.
     """
+    tensors = ((name, _stored(component, dtype)) for name, component in components.items())
+    _write(folder, config, tensors, tokenizer, card)
+
+
+def copy_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint that was read from elsewhere as a folder of ours; each weight stays the same bytes.
+
+    Raises:
+        CheckpointError: a weight is missing, left over or of another shape; names it. Nothing is written then.
+    """
+    config = checkpoint.config
+    with torch.device("meta"):  # shapes alone
+        model = Multimodal(config)
+        parts: dict[str, nn.Module] = {"decoder": model.decoder}
+        for modality in ("image", "audio"):
+            if getattr(config, f"{modality}_encoder") is not None:
+                parts |= model.fresh(modality)
+    for name, component in parts.items():
+        compare(component, checkpoint.weights(name))
+    read = {name: checkpoint.weights(name) for name in parts}
+    tensors = ((name, {key: weights.tensor(key) for key in weights.shapes()}) for name, weights in read.items())
+    _write(folder, config, tensors, checkpoint.tokenizer(), checkpoint.card())
+
+
+def _write(
+    folder: Path,
+    config: ModelConfig,
+    components: Iterable[tuple[str, dict[str, Tensor]]],
+    tokenizer: ChatTokenizer | None,
+    card: str,
+) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+    (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if card:
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
     if tokenizer is not None:
         tokenizer.save(partial)
-    for name, component in components.items():
+    for name, tensors in components:
         assert name in COMPONENTS, name
-        save_file(_stored(component, dtype), partial / f"{name}.safetensors", metadata={"format": "pt"})
+        save_file(tensors, partial / f"{name}.safetensors", metadata={"format": "pt"})
     write_hashes(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
@@ -167,45 +203,19 @@ def load_component(folder: Path, name: str, component: nn.Module) -> None:
     Raises:
         CheckpointError: the file is missing or malformed, or a weight is missing, left over or of another shape.
     """
+    fill(component, _weights(folder, name))
+
+
+def _weights(folder: Path, name: str) -> WeightFiles:
     assert name in COMPONENTS, name
     path = folder / f"{name}.safetensors"
-    if not path.is_file():
-        raise CheckpointError(f"{folder} lacks {path.name}")
-    expected = dict(_unique(component))
-    try:
-        with safe_open(path, framework="pt") as file:
-            keys = file.keys()
-            weights: dict[str, Tensor] = {key: file.get_tensor(key) for key in keys}
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is malformed: {error}") from error
-    problems = [f"{key} is missing" for key in expected if key not in weights]
-    problems += [f"{key} is not part of the model" for key in weights if key not in expected]
-    problems += [
-        f"{key} has the shape {tuple(weights[key].shape)}, the model needs {tuple(expected[key].shape)}"
-        for key in expected
-        if key in weights and weights[key].shape != expected[key].shape
-    ]
-    if problems:
-        raise CheckpointError(
-            f"{path}: {'; '.join(problems[:5])}" + (f"; {len(problems) - 5} more" if problems[5:] else "")
-        )
-    with torch.no_grad():
-        for key, tensor in expected.items():
-            tensor.copy_(weights[key])
-
-
-def _unique(component: nn.Module) -> list[tuple[str, Tensor]]:
-    """State of a component with tied weights once, under their first name."""
-    first: dict[int, tuple[str, Tensor]] = {}
-    for key, tensor in component.state_dict(keep_vars=True).items():
-        first.setdefault(id(tensor), (key, tensor))
-    return list(first.values())
+    return WeightFiles(path, [path])
 
 
 def _stored(component: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
     return {
         key: (tensor.detach().to("cpu", dtype) if tensor.is_floating_point() else tensor.detach().cpu()).contiguous()
-        for key, tensor in _unique(component)
+        for key, tensor in unique(component)
     }
 
 

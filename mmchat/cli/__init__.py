@@ -1,4 +1,4 @@
-"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`.
+"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`, `import`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from mmchat import __version__
-from mmchat.cli import ask, chat, console, doctor, evaluate, info, train, web, world
+from mmchat.cli import ask, chat, console, doctor, evaluate, importing, info, train, web, world
 from mmchat.cli.media import MediaCommand
 
 # Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
@@ -26,6 +26,7 @@ app.command("doctor")(doctor.doctor)
 app.command("web")(web.web)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("import")(importing.import_model)
 
 of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
 of_world.command("build")(world.build)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
+from mmchat.encoders.resize import part_seen, squared
 from mmchat.errors import ConfigError
 
 _RESNET_STAGES = 5
@@ -31,7 +32,7 @@ def build_tower(config: ImageEncoderConfig) -> nn.Module:
     unknown = config.vision.keys() - {field.name for field in fields(CLIPVisionCfg)}
     if unknown:
         raise ConfigError(f"image_encoder.vision: unknown key {', '.join(sorted(unknown))}")
-    tower: nn.Module = _build_vision_tower(config.embed_dim, dict(config.vision))
+    tower: nn.Module = _build_vision_tower(config.embed_dim, dict(config.vision), config.quick_gelu)
     return tower
 
 
@@ -53,11 +54,13 @@ class ClipImageEncoder(nn.Module):
             stride = 4 * 2 ** max(0, self._layer - 1)
             self.width = config.vision["width"] * (stride if self._layer else 1)
             self.num_features = (config.image_size // stride) ** 2
+            if config.class_token:
+                raise ConfigError("image_encoder.class_token: a ResNet has none")
             self.tower.attnpool = nn.Identity()  # serves contrastive training alone
         else:
             self._layer = _stage(config, config.vision["layers"])
             self.width = config.vision["width"]
-            self.num_features = (config.image_size // config.vision["patch_size"]) ** 2
+            self.num_features = (config.image_size // config.vision["patch_size"]) ** 2 + config.class_token
             self.tower.register_parameter("proj", None)
         self.mean: Tensor
         self.std: Tensor
@@ -72,29 +75,40 @@ class ClipImageEncoder(nn.Module):
                 module.eval()
         return self
 
+    def part_seen(self, image: Image.Image) -> str:
+        """What part of a picture the tower sees, in words; empty when it sees all of it."""
+        return part_seen(image, self.config)
+
     def preprocess(self, images: Sequence[Image.Image]) -> Tensor:
         """RGB pictures of any size to normalised pixels.
-
-        The whole picture is used: it is shrunk to fit and laid on the colour of its own border, never cropped.
 
         Returns:
             (B, 3, S, S), on the device and in the dtype of the tower.
         """
-        side = self.config.image_size
-        pixels = np.stack([np.asarray(fit(image, side)) for image in images])  # B, S, S, 3
+        pixels = np.stack([np.asarray(squared(image, self.config)) for image in images])  # B, S, S, 3
         scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.mean) / 255  # B, 3, S, S
         return (scaled - self.mean) / self.std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, S, S) normalised pixels to (B, P, Dv) features, row by row from the top left."""
-        return self.grid(pixels).flatten(2).transpose(1, 2)
+        """(B, 3, S, S) normalised pixels to (B, P, Dv) features: the class token if it is used, then row by row."""
+        stages = self._stages(pixels)
+        features: Tensor = stages["image_intermediates"][0].flatten(2).transpose(1, 2)
+        if not self.config.class_token:
+            return features
+        return torch.cat([stages["image_intermediates_prefix"][0], features], dim=1)
 
     def grid(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised pixels to (B, Dv, √P, √P) features where they stand in the picture."""
-        read = self.tower.forward_intermediates
-        stages = read(pixels, indices=[self._layer], stop_early=True, intermediates_only=True)
-        features: Tensor = stages["image_intermediates"][0]
+        features: Tensor = self._stages(pixels)["image_intermediates"][0]
         return features
+
+    def _stages(self, pixels: Tensor) -> dict[str, list[Tensor]]:
+        wanted: dict[str, Any] = {"output_extra_tokens": True} if self.config.class_token else {}
+        read = self.tower.forward_intermediates
+        stages: dict[str, list[Tensor]] = read(
+            pixels, indices=[self._layer], stop_early=True, intermediates_only=True, **wanted
+        )
+        return stages
 
 
 def _stage(config: ImageEncoderConfig, depth: int) -> int:
@@ -104,19 +118,3 @@ def _stage(config: ImageEncoderConfig, depth: int) -> int:
             f"image_encoder.feature_layer: the tower has {depth} stages, there is no stage {config.feature_layer}"
         )
     return config.feature_layer % depth
-
-
-def fit(image: Image.Image, side: int) -> Image.Image:
-    """The whole of `image` on a `side` × `side` square, the rest filled with the median colour of its border."""
-    if image.size == (side, side):
-        return image
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-    if size == (side, side):
-        return small
-    pixels = np.asarray(small)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    square = Image.new("RGB", (side, side), tuple(int(value) for value in np.median(border, axis=0)))
-    square.paste(small, ((side - size[0]) // 2, (side - size[1]) // 2))
-    return square

@@ -89,6 +89,10 @@ class Multimodal(nn.Module):
         chunks = self.audio_encoder.num_features(len(part.waveform))
         return sum(self.audio_projector.num_tokens(chunk) for chunk in chunks)
 
+    def part_seen(self, part: ImagePart | AudioPart) -> str:
+        """What part of a picture the encoder sees, in words for its receipt; empty when it sees all of it."""
+        return self.image_encoder.part_seen(part.image) if isinstance(part, ImagePart) and self.image_encoder else ""
+
     def forward(self, batch: Sequence[MixedSequence], positions: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) of a batch of conversations; rows are padded at the end."""
         media = [span.media for sequence in batch for span in sequence.spans]

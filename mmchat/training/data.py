@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmchat.encoders.clip import fit
+from mmchat.encoders.resize import fit
 from mmchat.errors import DatasetError
 from mmchat.inputs.image import load_image
 from mmchat.inputs.rows import numbered_rows

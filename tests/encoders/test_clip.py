@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from open_clip.model import CLIP
@@ -13,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
-from mmchat.encoders.clip import ClipImageEncoder, fit
+from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64, "head_width": 32}
@@ -141,30 +140,3 @@ def test_pictures_of_any_size_make_one_batch() -> None:
     assert ClipImageEncoder(config(RESNET)).preprocess([Image.new("RGB", size) for size in sizes]).shape[0] == len(
         sizes
     )
-
-
-def test_a_picture_of_the_right_size_is_not_touched() -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    assert fit(image, 64) is image
-
-
-@pytest.mark.parametrize("size", [(200, 50), (50, 200), (20, 5)], ids=["wide", "tall", "small"])
-def test_the_whole_picture_is_used_and_nothing_cropped(size: tuple[int, int]) -> None:
-    """A CLIP of the usual recipe crops the middle; a thing at the end of a wide picture would not be there."""
-    pixels = np.full((size[1], size[0], 3), 200, np.uint8)
-    pixels[: size[1] // 4, : size[0] // 4] = (255, 0, 0)
-    pixels[-(size[1] // 4) :, -(size[0] // 4) :] = (0, 0, 255)
-    square = np.asarray(fit(Image.fromarray(pixels), 64)).astype(int)
-    assert square.shape == (64, 64, 3)
-    top_left, bottom_right = square[:32, :32], square[32:, 32:]
-    assert (top_left[..., 0] - top_left[..., 2]).max() > 200
-    assert (bottom_right[..., 2] - bottom_right[..., 0]).max() > 200
-
-
-def test_the_rest_has_the_colour_of_the_border() -> None:
-    """Black bars would be a thing in the picture."""
-    image = Image.new("RGB", (60, 30), (10, 200, 30))
-    image.paste((255, 0, 0), (20, 10, 40, 20))
-    square = fit(image, 64)
-    assert [square.getpixel(place) for place in [(0, 0), (63, 0), (32, 63)]] == [(10, 200, 30)] * 3
-    assert square.getpixel((32, 32)) == (255, 0, 0)

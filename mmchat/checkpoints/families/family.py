@@ -1,0 +1,47 @@
+"""What is known of a family of public checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mmchat.checkpoints.families.hub_files import HubFiles
+from mmchat.checkpoints.families.names import MappedWeights, NameMap, Rule
+from mmchat.checkpoints.weights import WeightFiles, refuse
+from mmchat.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Family:
+    """How to read the folders of one family."""
+
+    model_config: Callable[[HubFiles, str], ModelConfig]
+    """Of a folder and the name to show."""
+    rules: Mapping[str, tuple[Rule, ...]]
+    """By the name of our component."""
+    spellings: Mapping[str, str]
+    """Beginnings of names, as regular expressions, in other releases, and what `rules` call them; the first that
+    matches is replaced, then the next is tried."""
+    unused: tuple[str, ...] = ()
+    """Tensors that some files hold and nothing needs."""
+
+    def read(self, files: WeightFiles) -> dict[str, MappedWeights]:
+        """The weights of each component.
+
+        Raises:
+            CheckpointError: a tensor belongs to no component; names it.
+        """
+        spelling = {self._known(name): name for name in files.shapes()}
+        maps = {component: NameMap(rules) for component, rules in self.rules.items()}
+        refuse(files.where, [
+            f"{theirs} is not part of the model"
+            for known, theirs in spelling.items()
+            if known not in self.unused and not any(names.ours(known) for names in maps.values())
+        ])  # fmt: skip
+        return {component: MappedWeights(files, spelling, names) for component, names in maps.items()}
+
+    def _known(self, name: str) -> str:
+        for begin, known in self.spellings.items():
+            name = re.sub(f"^{begin}", known, name)
+        return name

@@ -1,0 +1,133 @@
+"""The files of a checkpoint folder as transformers writes them: settings, tokenizer, chat template, weights."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from mmchat.checkpoints.weights import WeightFiles
+from mmchat.config import SpecialTokens
+from mmchat.errors import CheckpointError
+
+_NOT_SETTINGS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+_INDEX = "model.safetensors.index.json"
+
+
+class HubFiles:
+    """A folder of the Hugging Face hub, read when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """`config.json`."""
+        return self._json("config.json")
+
+    @cached_property
+    def image_processor(self) -> dict[str, Any]:
+        """What is done to pictures: of `preprocessor_config.json`, or a part of `processor_config.json`."""
+        found: dict[str, Any] = self._json("processor_config.json").get("image_processor", {})
+        return found or self._json("preprocessor_config.json")
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """`tokenizer.json`.
+
+        Raises:
+            CheckpointError: it is missing or malformed.
+        """
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise CheckpointError(f"{self.folder} lacks tokenizer.json")
+        try:
+            return Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise CheckpointError(f"{path} is malformed: {' '.join(str(error).split())}") from error
+
+    @cached_property
+    def chat_template(self) -> str:
+        """The chat template, Jinja, from whichever file holds it.
+
+        Raises:
+            CheckpointError: none does.
+        """
+        path = self.folder / "chat_template.jinja"
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+        for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
+            template = self._json(name).get("chat_template")
+            if isinstance(template, list):  # several, by name
+                template = {each["name"]: each["template"] for each in template}.get("default")
+            if isinstance(template, str):
+                return template
+        raise CheckpointError(f"{self.folder} has no chat template, so nobody knows how to talk to it")
+
+    def weights(self) -> WeightFiles:
+        """All tensors, of one file or of the shards that the index lists.
+
+        Raises:
+            CheckpointError: a file is missing or malformed.
+        """
+        index = self._json(_INDEX).get("weight_map")
+        names = ["model.safetensors"] if index is None else sorted(set(index.values()))
+        return WeightFiles(self.folder, [self.folder / name for name in names])
+
+    def special_tokens(self, **media: Any) -> SpecialTokens:
+        """What begins a conversation and ends a turn, with what `media` says of pictures and clips.
+
+        Raises:
+            CheckpointError: no token ends a turn.
+        """
+        settings = self._json("tokenizer_config.json")
+        begin, end, pad = (_content(settings.get(f"{name}_token")) for name in ("bos", "eos", "pad"))
+        stops = [self.tokenizer.id_to_token(index) for index in self._stop_ids()]
+        end = end or next((token for token in stops if token), None)
+        if end is None:
+            raise CheckpointError(
+                f"{self.folder}: neither tokenizer_config.json nor generation_config.json ends a turn"
+            )
+        added = self.tokenizer.encode("").ids[:1]
+        begins = begin is not None and (
+            added == [self.tokenizer.token_to_id(begin)] or "bos_token" in self.chat_template
+        )
+        return SpecialTokens(
+            begin=begin if begins else None,
+            end=end,
+            also_end=tuple(token for token in stops if token not in (None, end)),
+            pad=pad or end,
+            markers=(),
+            **media,
+        )
+
+    def _stop_ids(self) -> list[int]:
+        ids = self._json("generation_config.json").get("eos_token_id")
+        return [ids] if isinstance(ids, int) else list(ids or [])
+
+    def _json(self, name: str) -> dict[str, Any]:
+        """A JSON file; empty where there is none."""
+        path = self.folder / name
+        if not path.is_file():
+            return {}
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is malformed: {' '.join(str(error).split())}") from error
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{path} must hold keys and values")
+        return value
+
+
+def decoder_settings(text_config: Any) -> dict[str, Any]:
+    """A transformers configuration as our `ModelConfig.decoder`: its model type and what differs from its defaults."""
+    settings = {"model_type": text_config.model_type, **text_config.to_diff_dict()}
+    return {name: value for name, value in settings.items() if name not in _NOT_SETTINGS}
+
+
+def _content(token: Any) -> str | None:
+    """A token as it stands in tokenizer_config.json: its text, or an object that has it as `content`."""
+    return token.get("content") if isinstance(token, dict) else token

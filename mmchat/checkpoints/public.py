@@ -1,0 +1,96 @@
+"""Any checkpoint folder, ours or that of a family of public checkpoints, behind one class."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cached_property
+from pathlib import Path
+
+from mmchat.checkpoints.families.family import Family
+from mmchat.checkpoints.families.hub_files import HubFiles
+from mmchat.checkpoints.families.llava import LLAVA
+from mmchat.checkpoints.families.names import MappedWeights
+from mmchat.checkpoints.store import CONFIG_FILE, Checkpoint
+from mmchat.checkpoints.weights import Weights
+from mmchat.errors import CheckpointError
+from mmchat.model.tokenizer import ChatTokenizer
+
+FAMILIES: dict[str, Family] = {"llava": LLAVA}
+"""By the `model_type` that stands in `config.json`."""
+
+
+def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+    """Open a folder of ours or of a family.
+
+    Args:
+        folder: with a `config.json`.
+        name: to show for a public checkpoint; by default that of the folder.
+
+    Raises:
+        CheckpointError: the folder is missing, is no checkpoint, or is of no family that is known.
+        ConfigError: its `config.json` has an unknown key or a wrong value.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Checkpoint(folder)  # says what is wrong with it
+    if not isinstance(config, dict) or "model_type" not in config:
+        return Checkpoint(folder)
+    family = FAMILIES.get(config["model_type"])
+    if family is None:
+        known = ", ".join(FAMILIES)
+        raise CheckpointError(f"{folder}: models of type {config['model_type']!r} cannot be read; these can: {known}")
+    return PublicCheckpoint(HubFiles(folder), family, name or folder.name)
+
+
+class PublicCheckpoint(Checkpoint):
+    """A checkpoint folder of a family, read as it is."""
+
+    def __init__(self, files: HubFiles, family: Family, name: str) -> None:
+        """Read the settings; weights are read when they are asked for.
+
+        Raises:
+            CheckpointError: something in the folder is missing, malformed or not supported; says what.
+        """
+        self.folder = files.folder
+        self.config = family.model_config(files, name)
+        self._files = files
+        self._template = files.chat_template
+        self._family = family
+
+    def tokenizer(self) -> ChatTokenizer:
+        """The tokenizer with its chat template."""
+        return ChatTokenizer(self._files.tokenizer, self._template, self.config.tokens)
+
+    def weights(self, name: str) -> Weights:
+        """The weights of a component.
+
+        Raises:
+            CheckpointError: a file is missing or malformed, or a tensor belongs to no component; names it.
+        """
+        return self._weights[name]
+
+    def parameters(self) -> dict[str, int]:
+        """Number of weights of each component, from the file headers alone."""
+        return {
+            name: sum(math.prod(shape) for shape in weights.shapes().values() if shape is not None)
+            for name, weights in self._weights.items()
+        }
+
+    def verify(self) -> int:
+        """Such a folder records no hashes; see that each tensor belongs to a component.
+
+        Returns:
+            0, the number of files compared.
+
+        Raises:
+            CheckpointError: as for `weights`.
+        """
+        self._family.read(self._files.weights())
+        return 0
+
+    @cached_property
+    def _weights(self) -> dict[str, MappedWeights]:
+        return self._family.read(self._files.weights())

@@ -1,0 +1,136 @@
+"""Tensors in safetensors files, read one by one, and a module filled with them: all of them, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from mmchat.errors import CheckpointError
+
+_MOST_NAMED = 5
+
+
+class Weights(Protocol):
+    """Tensors by name; shapes are known without reading them."""
+
+    where: Path
+    """What an error message names."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...] | None]:
+        """The shape of each tensor; None where a part of it is missing."""
+        ...
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor, on the CPU, in the type it is stored in."""
+        ...
+
+    def present(self, name: str) -> str:
+        """What the files call what they hold of it."""
+        ...
+
+    def absent(self, name: str) -> str:
+        """What the files would call what they lack of it."""
+        ...
+
+
+class WeightFiles:
+    """The tensors of safetensors files taken together."""
+
+    def __init__(self, where: Path, files: Iterable[Path]) -> None:
+        """Read the headers.
+
+        Raises:
+            CheckpointError: a file is missing or malformed, or two of them have a tensor of one name.
+        """
+        self.where = where
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._files: dict[str, Path] = {}
+        for path in files:
+            for name, shape in _header(path):
+                if name in self._files:
+                    raise CheckpointError(f"{name} stands in {self._files[name]} and in {path}")
+                self._files[name] = path
+                self._shapes[name] = shape
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each tensor."""
+        return self._shapes
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor, on the CPU, in the type it is stored in."""
+        with safe_open(self._files[name], framework="pt") as file:
+            tensor: Tensor = file.get_tensor(name)
+        return tensor
+
+    def present(self, name: str) -> str:
+        """The files have our own names."""
+        return name
+
+    def absent(self, name: str) -> str:
+        """The files would have our own names."""
+        return name
+
+    def count(self) -> int:
+        """How many numbers all tensors hold."""
+        return sum(math.prod(shape) for shape in self._shapes.values())
+
+
+def compare(component: nn.Module, weights: Weights) -> None:
+    """Whether the weights are those of a component, by name and shape.
+
+    Raises:
+        CheckpointError: a weight is missing, left over or of another shape; names it.
+    """
+    expected, found = dict(unique(component)), weights.shapes()
+    problems = [f"{weights.absent(key)} is missing" for key in expected if found.get(key) is None]
+    problems += [f"{weights.present(key)} is not part of the model" for key in found if key not in expected]
+    problems += [
+        f"{weights.present(key)} has the shape {found[key]}, the model needs {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if found.get(key) not in (None, tuple(tensor.shape))
+    ]
+    refuse(weights.where, problems)
+
+
+def fill(component: nn.Module, weights: Weights) -> None:
+    """Copy the weights into a component, strictly.
+
+    Raises:
+        CheckpointError: as for `compare`.
+    """
+    compare(component, weights)
+    with torch.no_grad():
+        for key, tensor in unique(component):
+            tensor.copy_(weights.tensor(key))
+
+
+def refuse(where: Path, problems: list[str]) -> None:
+    """Raise a `CheckpointError` with the first few problems, if there are any."""
+    if problems:
+        more = f"; {len(problems) - _MOST_NAMED} more" if problems[_MOST_NAMED:] else ""
+        raise CheckpointError(f"{where}: {'; '.join(problems[:_MOST_NAMED])}{more}")
+
+
+def unique(component: nn.Module) -> list[tuple[str, Tensor]]:
+    """State of a component with tied weights once, under their first name."""
+    first: dict[int, tuple[str, Tensor]] = {}
+    for key, tensor in component.state_dict(keep_vars=True).items():
+        first.setdefault(id(tensor), (key, tensor))
+    return list(first.values())
+
+
+def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} lacks {path.name}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (no mapping, only named like one)
+                yield name, tuple(file.get_slice(name).get_shape())
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is malformed: {error}") from error

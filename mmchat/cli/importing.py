@@ -1,0 +1,33 @@
+"""`mmchat import`: a public checkpoint as a folder of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmchat.cli import console
+from mmchat.errors import OptionError
+
+
+def import_model(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder, or owner/name on the hub.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write; it must not exist.")],
+) -> None:
+    """Write a public checkpoint as a folder of mmchat's own, to look into, train on or share.
+
+    Families: LLaVA-1.5 in the layout of llava-hf. --model reads the same folders and ids as they are.
+    """
+    if dest.exists():
+        raise OptionError(f"{dest} exists: give a folder that does not")
+    from mmchat.checkpoints.hub import find_model
+    from mmchat.checkpoints.public import PublicCheckpoint, open_checkpoint
+    from mmchat.checkpoints.store import copy_checkpoint
+
+    checkpoint = open_checkpoint(find_model(source), source.rpartition("/")[2])
+    if not isinstance(checkpoint, PublicCheckpoint):
+        raise OptionError(f"{source} is a folder of mmchat's own already")
+    copy_checkpoint(checkpoint, dest)
+    for name, count in checkpoint.parameters().items():
+        console.fact(name.replace("_", " "), f"{count:,}")

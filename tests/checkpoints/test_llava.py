@@ -1,0 +1,334 @@
+"""A toy LLaVA, saved by transformers, answers here as it does there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+from mmchat.assistant import Assistant
+from mmchat.checkpoints.public import open_checkpoint
+from mmchat.checkpoints.store import copy_checkpoint
+from mmchat.cli import main
+from mmchat.config import GenerationOptions
+from mmchat.errors import CheckpointError
+from mmchat.generation.engine import Engine
+from mmchat.inputs.image import ImagePart
+from mmchat.inputs.messages import Message
+from mmchat.model.multimodal import Multimodal
+from mmchat.model.sequence import build_sequence
+from mmchat.model.tokenizer import ChatTokenizer
+
+SIDE, PATCH = 28, 14
+LINES = ["USER: what is this? ASSISTANT: It is a cat.", "describe the picture on the left", "user assistant system"]
+VICUNA = """
+{%- for message in messages -%}
+{%- if message.role != 'system' %}{{ message.role.upper() + ': ' }}{% endif -%}
+{%- for part in message.content if part.type == 'image' %}{{ '<image>\n' }}{% endfor -%}
+{%- for part in message.content if part.type == 'text' -%}
+{%- if message.role == 'assistant' %}{% generation %}{{ part.text + ' ' }}{% endgeneration %}
+{%- else %}{{ part.text + ' ' }}{% endif -%}
+{%- endfor -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif -%}
+"""
+CHATML = """
+{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' -}}
+{%- for part in message.content %}{% if part.type == 'image' %}<image>{% else %}{{ part.text | trim }}{% endif %}
+{%- endfor %}{{ '<|im_end|>\n' }}{% endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif -%}
+"""
+
+
+def llama_tokenizer() -> PreTrainedTokenizerFast:
+    """As Llama's was converted from SentencePiece: blanks are ▁, one more at each beginning, and <s> comes first."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False, vocab_size=420)
+    tokenizer.train_from_iterator(LINES, trainer)
+    tokenizer = without_bytes_as_added_tokens(tokenizer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
+    )
+    tokenizer.add_tokens([AddedToken("<image>", normalized=False, special=False), AddedToken("<pad>", special=True)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
+    )
+
+
+def without_bytes_as_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """The trainer makes every token it is given an added one; bytes are plain members of the vocabulary."""
+    settings = json.loads(tokenizer.to_str())
+    settings["added_tokens"] = [each for each in settings["added_tokens"] if not each["content"].startswith("<0x")]
+    return Tokenizer.from_str(json.dumps(settings))
+
+
+def qwen_tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level, nothing added at the beginning."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    trainer = trainers.BpeTrainer(
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+        vocab_size=400,
+    )
+    tokenizer.train_from_iterator(LINES, trainer)
+    tokenizer.add_tokens([AddedToken("<image>", normalized=False, special=True)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+TEXT = {
+    "vocab_size": 448,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A checkpoint as transformers wrote it, and what reads it there."""
+
+    folder: Path
+    model: LlavaForConditionalGeneration
+    processor: LlavaProcessor
+
+    def inputs(self, messages: list[Message]) -> dict[str, Tensor]:
+        content = [
+            {
+                "role": message.role,
+                "content": [
+                    {"type": "image", "image": part.image}
+                    if isinstance(part, ImagePart)
+                    else {"type": "text", "text": part.text}  # type: ignore[union-attr]
+                    for part in message.content
+                ],
+            }
+            for message in messages
+        ]
+        return dict(
+            self.processor.apply_chat_template(
+                content, tokenize=True, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+            )
+        )
+
+
+def save(folder: Path, text: Any, tokenizer: PreTrainedTokenizerFast, template: str, **changes: Any) -> Reference:
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=2,
+        image_size=SIDE, patch_size=PATCH, projection_dim=16, initializer_range=0.3,
+    )  # fmt: skip
+    config = LlavaConfig(
+        vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"), **changes
+    )
+    model = LlavaForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape) * 0.05)  # biases and norms too are their own
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+    model.save_pretrained(folder, max_shard_size="100KB")
+    square = {"height": SIDE, "width": SIDE}
+    pictures = LlavaImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=square)
+    processor = LlavaProcessor(
+        pictures, tokenizer, PATCH, config.vision_feature_select_strategy, template, num_additional_image_tokens=1
+    )
+    processor.save_pretrained(folder)
+    return Reference(folder, model, processor)
+
+
+@pytest.fixture(scope="module", params=["vicuna", "qwen2"])
+def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "vicuna":
+        return save(folder, LlamaConfig(**TEXT), llama_tokenizer(), VICUNA)
+    tied = Qwen2Config(**TEXT, tie_word_embeddings=True)
+    whole = {"vision_feature_select_strategy": "full", "vision_feature_layer": 2}
+    return save(folder, tied, qwen_tokenizer(), CHATML, tie_word_embeddings=True, **whole)
+
+
+def picture(seed: int, size: tuple[int, int]) -> ImagePart:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return ImagePart.from_pil(Image.fromarray(pixels), f"{seed}.png")
+
+
+ONE, TWO, THREE = picture(1, (28, 28)), picture(2, (64, 40)), picture(3, (30, 90))
+CONVERSATIONS = {
+    "text": [Message.user("what is this?")],
+    "picture": [Message.user(ONE, "what is this?")],
+    "blanks": [Message.user("  what\n\n is   this? ", ONE)],
+    "three pictures": [Message.user("on the left", ONE, "and", TWO, "and on the right", THREE, "?")],
+    "turns": [
+        Message.system("be brief"),
+        Message.user(TWO, "describe this"),
+        Message.assistant("It is a cat."),
+        Message.user("and this?", THREE),
+    ],
+    "other letters": [Message.user("Grüße, 日本語 🐈", ONE)],
+}
+ANY = pytest.mark.parametrize("name", CONVERSATIONS)
+
+
+def loaded(folder: Path) -> tuple[Multimodal, ChatTokenizer]:
+    checkpoint = open_checkpoint(folder)
+    model = checkpoint.load(torch.device("cpu"), torch.float32)
+    checkpoint.add(model, "image")
+    return model, checkpoint.tokenizer()
+
+
+@ANY
+@torch.no_grad()
+def test_ids_and_logits_are_those_of_transformers(reference: Reference, name: str) -> None:
+    inputs = reference.inputs(CONVERSATIONS[name])
+    model, tokenizer = loaded(reference.folder)
+    sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
+    assert list(sequence.ids) == inputs["input_ids"][0].tolist()
+    logits, theirs = model([sequence]), reference.model(**inputs).logits
+    assert torch.allclose(logits, theirs, atol=1e-4), float((logits - theirs).abs().max())
+
+
+@ANY
+@torch.no_grad()
+def test_greedy_ids_are_those_of_transformers(reference: Reference, name: str) -> None:
+    inputs = reference.inputs(CONVERSATIONS[name])
+    whole = reference.model.generate(**inputs, max_new_tokens=64, do_sample=False)[0].tolist()
+    theirs = whole[inputs["input_ids"].shape[1] :]
+    model, tokenizer = loaded(reference.folder)
+    sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
+    engine = Engine(model.decoder, tokenizer.stop_ids)
+    prefill = engine.prefill(model.embed(sequence, model.encode([span.media for span in sequence.spans]))[None])
+    ours = list(engine.decode(prefill, sequence.ids, GenerationOptions(max_new_tokens=64), seed=0))
+    assert tokenizer.stop_ids == set(reference.model.generation_config.eos_token_id)
+    assert ours == [index for index in theirs if index not in tokenizer.stop_ids]
+    assert len(ours) > 5
+
+
+# Strictness
+
+
+def alter(folder: Path, change: Callable[[dict[str, Tensor]], object], key: str) -> None:
+    (path,) = [path for path in folder.glob("*.safetensors") if key in load_file(path)]
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, {"format": "pt"})
+
+
+def refusal(read: Callable[[], object]) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def folder(reference: Reference, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(reference.folder, tmp_path / "model"))
+
+
+PROJECTOR = "multi_modal_projector.linear_1.bias"
+KEY = "vision_tower.encoder.layers.1.self_attn.k_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "line"),
+    [
+        (PROJECTOR, lambda w: w.pop(PROJECTOR), f"{PROJECTOR} is missing"),
+        (KEY, lambda w: w.pop(KEY), f"vision_tower.vision_model.{KEY.partition('.')[2]} is missing"),
+        (PROJECTOR, lambda w: w.update(more=torch.ones(1)), "more is not part of the model"),
+        (PROJECTOR, lambda w: w.update({KEY.replace("1", "9"): torch.ones(24, 24)}),
+         "vision_tower.encoder.layers.9.self_attn.k_proj.weight is not part of the model"),
+        (PROJECTOR, lambda w: w.update(linear_1=w.pop(PROJECTOR)), "linear_1 is not part of the model"),
+        (PROJECTOR, lambda w: w.update({PROJECTOR: torch.ones(5)}),
+         f"{PROJECTOR} has the shape (5,), the model needs (32,)"),
+        (KEY, lambda w: w.update({KEY: torch.ones(25, 24)}), f"{KEY}, "),
+        (KEY, lambda w: w.update({KEY: torch.ones(24, 25)}), f"{KEY}, "),
+    ],
+    ids=["missing", "missing part", "extra", "extra layer", "renamed", "reshaped", "part reshaped", "part misfit"],
+)  # fmt: skip
+def test_damaged_weights_are_refused_by_name(
+    folder: Path, key: str, change: Callable[[dict[str, Tensor]], object], line: str
+) -> None:
+    alter(folder, change, key)
+    assert line in refusal(lambda: loaded(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "line"),
+    [
+        ("config.json", "projector_hidden_act", "relu", "projector_hidden_act 'relu' is not supported"),
+        ("config.json", "vision_feature_layer", [-2, -1], "vision_feature_layer [-2, -1] is not supported"),
+        ("config.json", "model_type", "blip", "models of type 'blip' cannot be read; these can: llava"),
+        ("config.json", "image_token_index", 999, "the tokenizer has no token 999, the image's"),
+    ],
+)
+def test_settings_that_would_be_ignored_are_refused(folder: Path, name: str, key: str, value: Any, line: str) -> None:
+    settings = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**settings, key: value}))
+    assert line in refusal(lambda: open_checkpoint(folder))
+
+
+def test_a_folder_without_a_chat_template_is_refused(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+    assert refusal(lambda: open_checkpoint(folder)) == (
+        f"{folder} has no chat template, so nobody knows how to talk to it"
+    )
+
+
+# As a folder of ours
+
+
+def test_an_imported_folder_answers_as_the_original(reference: Reference, tmp_path: Path) -> None:
+    code = main(["import", str(reference.folder), str(tmp_path / "ours")])
+    assert code == 0
+    question = CONVERSATIONS["three pictures"]
+    ours, theirs = (
+        Assistant.load(folder, device="cpu").reply(question, max_new_tokens=8)
+        for folder in (tmp_path / "ours", reference.folder)
+    )
+    assert ours.text == theirs.text
+    tokens = reference.model.model.get_image_features(torch.zeros(1, 3, SIDE, SIDE)).pooler_output[0].shape[0]
+    assert str(ours.media[1]) == f"2.png → {tokens} tokens (its middle 40 × 40 of 64 × 40 pixels)"
+
+
+def test_importing_keeps_every_bit(reference: Reference, tmp_path: Path) -> None:
+    copy_checkpoint(open_checkpoint(reference.folder), tmp_path / "ours")
+    theirs = {key: tensor for path in reference.folder.glob("*.safetensors") for key, tensor in load_file(path).items()}
+    ours = [tensor for path in (tmp_path / "ours").glob("*.safetensors") for tensor in load_file(path).values()]
+    assert sum(tensor.numel() for tensor in ours) == sum(tensor.numel() for tensor in theirs.values())
+    query = load_file(tmp_path / "ours" / "image_encoder.safetensors")[
+        "tower.transformer.resblocks.1.attn.in_proj_weight"
+    ]
+    assert torch.equal(query[24:48], theirs[KEY])
