@@ -116,7 +116,8 @@ class Assistant:
         """Load a model.
 
         Args:
-            model: None for the bundled model, a checkpoint folder, or `owner/name` on the hub.
+            model: None for the bundled model, a checkpoint folder of ours or of a family of public checkpoints, or
+                `owner/name` on the hub.
             device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
         Raises:
@@ -125,7 +126,8 @@ class Assistant:
         """
         place = pick_device(device)
         half = place.type == "cuda" and torch.cuda.is_bf16_supported()
-        return cls(open_checkpoint(find_model(model)), place, torch.bfloat16 if half else torch.float32)
+        checkpoint = open_checkpoint(find_model(model), name=None if model is None else Path(model).name)
+        return cls(checkpoint, place, torch.bfloat16 if half else torch.float32)
 
     def reply(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> Reply:
         """The answer to a conversation.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from functools import cached_property
 from pathlib import Path
+
+from huggingface_hub import save_torch_state_dict
+from torch import Tensor
 
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles
@@ -43,6 +47,37 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         known = ", ".join(FAMILIES)
         raise CheckpointError(f"{folder}: models of type {config['model_type']!r} cannot be read; these can: {known}")
     return PublicCheckpoint(HubFiles(folder), family, name or folder.name)
+
+
+def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None:
+    """Write a checkpoint as a folder of a family; each weight stays the same bytes.
+
+    It is written beside its place and moved there when it is complete.
+
+    Args:
+        checkpoint: ours.
+        family: a key of `FAMILIES`.
+        folder: it must not exist.
+
+    Raises:
+        CheckpointError: the model has something that the family has no place for; says what.
+    """
+    chosen = FAMILIES[family]
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        chosen.write_settings(partial, checkpoint.config, checkpoint.tokenizer())
+        tensors: dict[str, Tensor] = {}
+        for component in chosen.rules:
+            weights = checkpoint.weights(component)
+            for name in weights.shapes():
+                tensors |= chosen.theirs(component, name, weights.tensor(name))
+        save_torch_state_dict(tensors, partial, metadata={"format": "pt"})
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    partial.replace(folder)
 
 
 class PublicCheckpoint(Checkpoint):

@@ -1,4 +1,4 @@
-"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`, `import`.
+"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`, `import`, `export`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -27,6 +27,7 @@ app.command("web")(web.web)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("import")(importing.import_model)
+app.command("export")(importing.export_model)
 
 of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
 of_world.command("build")(world.build)

@@ -1,4 +1,4 @@
-"""`mmchat import`: a public checkpoint as a folder of ours."""
+"""`mmchat import` and `mmchat export`: a public checkpoint as a folder of ours, and back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,29 @@ def import_model(
     from mmchat.checkpoints.public import PublicCheckpoint, open_checkpoint
     from mmchat.checkpoints.store import copy_checkpoint
 
-    checkpoint = open_checkpoint(find_model(source), source.rpartition("/")[2])
+    checkpoint = open_checkpoint(find_model(source), name=Path(source).name)
     if not isinstance(checkpoint, PublicCheckpoint):
         raise OptionError(f"{source} is a folder of mmchat's own already")
     copy_checkpoint(checkpoint, dest)
     for name, count in checkpoint.parameters().items():
         console.fact(name.replace("_", " "), f"{count:,}")
+
+
+def export_model(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of mmchat's own.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write; it must not exist.")],
+    family: Annotated[str, typer.Option(metavar="NAME", help="The family whose layout is written.")] = "llava",
+) -> None:
+    """Write a model in the layout of a family of public checkpoints, for programs that read that.
+
+    Families: llava.
+    """
+    if dest.exists():
+        raise OptionError(f"{dest} exists: give a folder that does not")
+    from mmchat.checkpoints.hub import find_model
+    from mmchat.checkpoints.public import FAMILIES, export_checkpoint, open_checkpoint
+
+    if family not in FAMILIES:
+        raise OptionError(f"unknown family {family!r}: use {', '.join(FAMILIES)}")
+    export_checkpoint(open_checkpoint(find_model(source), name=Path(source).name), family, dest)
+    console.fact(str(dest), f"{sum(path.stat().st_size for path in dest.iterdir()) / 1e6:.1f} MB")

@@ -8,7 +8,7 @@ import typer
 
 Model = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="A checkpoint folder; without it, the bundled model."),
+    typer.Option(metavar="MODEL", help="A checkpoint folder, or owner/name on the hub; without it, the bundled model."),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps ...")]
 System = Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt, put before the conversation.")]

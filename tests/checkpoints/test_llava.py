@@ -28,7 +28,7 @@ from transformers import (
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from mmchat.assistant import Assistant
-from mmchat.checkpoints.public import open_checkpoint
+from mmchat.checkpoints.public import export_checkpoint, open_checkpoint
 from mmchat.checkpoints.store import copy_checkpoint
 from mmchat.cli import main
 from mmchat.config import GenerationOptions
@@ -332,3 +332,38 @@ def test_importing_keeps_every_bit(reference: Reference, tmp_path: Path) -> None
         "tower.transformer.resblocks.1.attn.in_proj_weight"
     ]
     assert torch.equal(query[24:48], theirs[KEY])
+
+
+# And back
+
+
+def all_tensors(folder: Path) -> dict[str, Tensor]:
+    found = {key: tensor for path in folder.glob("*.safetensors") for key, tensor in load_file(path).items()}
+    return {key.replace("vision_tower.vision_model.", "vision_tower."): tensor for key, tensor in found.items()}
+
+
+def test_what_is_imported_is_exported_bit_for_bit(reference: Reference, tmp_path: Path) -> None:
+    assert main(["import", str(reference.folder), str(tmp_path / "ours")]) == 0
+    assert main(["export", str(tmp_path / "ours"), str(tmp_path / "theirs"), "--family", "llava"]) == 0
+    ours, theirs = all_tensors(tmp_path / "theirs"), all_tensors(reference.folder)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], tensor) and ours[key].dtype == tensor.dtype for key, tensor in theirs.items())
+
+
+@torch.no_grad()
+def test_transformers_reads_what_is_exported(reference: Reference, tmp_path: Path) -> None:
+    export_checkpoint(open_checkpoint(reference.folder), "llava", tmp_path / "theirs")
+    again = LlavaForConditionalGeneration.from_pretrained(tmp_path / "theirs").eval()
+    processor = LlavaProcessor.from_pretrained(tmp_path / "theirs")
+    second = Reference(tmp_path / "theirs", again, processor)
+    messages = CONVERSATIONS["turns"]
+    first, other = reference.inputs(messages), second.inputs(messages)
+    assert torch.equal(first["input_ids"], other["input_ids"])
+    assert torch.allclose(first["pixel_values"], other["pixel_values"], atol=0.02)  # pillow and torchvision
+    assert torch.equal(reference.model(**first).logits, again(**first).logits)
+
+
+def test_a_model_that_is_no_llava_is_not_exported(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    line = refusal(lambda: export_checkpoint(open_checkpoint(tiny_checkpoint), "llava", tmp_path / "theirs"))
+    assert line == "tiny is no LLaVA: that sees, and does not hear"
+    assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
 
 from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.names import MappedWeights, NameMap, Rule
 from mmchat.checkpoints.weights import WeightFiles, refuse
 from mmchat.config import ModelConfig
+from mmchat.model.tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,9 @@ class Family:
 
     model_config: Callable[[HubFiles, str], ModelConfig]
     """Of a folder and the name to show."""
+    write_settings: Callable[[Path, ModelConfig, ChatTokenizer], None]
+    """The other way: into an empty folder, everything but the weights. Raises a CheckpointError that says what of the
+    model the family has no setting for."""
     rules: Mapping[str, tuple[Rule, ...]]
     """By the name of our component."""
     spellings: Mapping[str, str]
@@ -40,6 +47,11 @@ class Family:
             if known not in self.unused and not any(names.ours(known) for names in maps.values())
         ])  # fmt: skip
         return {component: MappedWeights(files, spelling, names) for component, names in maps.items()}
+
+    def theirs(self, component: str, ours: str, tensor: Tensor) -> dict[str, Tensor]:
+        """One of our weights under the names of the family."""
+        names = NameMap(self.rules[component]).theirs(ours)
+        return {name: part.clone() for name, part in zip(names, tensor.chunk(len(names)), strict=True)}
 
     def _known(self, name: str) -> str:
         for begin, known in self.spellings.items():

@@ -5,6 +5,7 @@ Names as in https://huggingface.co/llava-hf/llava-1.5-7b-hf
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
@@ -14,11 +15,13 @@ from mmchat.checkpoints.families.hub_files import HubFiles, decoder_settings
 from mmchat.checkpoints.families.names import rule
 from mmchat.config import ImageEncoderConfig, ModelConfig, ProjectorConfig
 from mmchat.errors import CheckpointError
+from mmchat.model.tokenizer import TOKENIZER_FILE, ChatTokenizer
 
 _TOWER = "vision_tower.vision_model."
 _LAYER = _TOWER + "encoder.layers.{layer}."
 _BLOCK = "tower.transformer.resblocks.{layer}."
 _BICUBIC = 3
+_EPSILON = 1e-5
 
 
 def model_config(files: HubFiles, name: str) -> ModelConfig:
@@ -92,8 +95,93 @@ def _preprocessing(files: HubFiles, side: int) -> dict[str, Any]:
     return {"resize": resize, **{key: value for key, value in norm.items() if value is not None}}
 
 
+def write_settings(folder: Path, config: ModelConfig, tokenizer: ChatTokenizer) -> None:
+    """Everything but the weights, by transformers' own classes.
+
+    Raises:
+        CheckpointError: the model is no LLaVA; says why.
+    """
+    from transformers import GenerationConfig, LlavaProcessor, PreTrainedTokenizerFast
+    from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+    image, projector = _parts(config)
+    vision, tokens, square = image.vision, config.tokens, {"height": image.image_size, "width": image.image_size}
+    strategy = "full" if image.class_token else "default"
+    settings = AutoConfig.for_model(
+        "llava",
+        vision_config={
+            "model_type": "clip_vision_model",
+            "hidden_size": vision["width"],
+            "num_hidden_layers": vision["layers"],
+            "num_attention_heads": vision["width"] // vision["head_width"],
+            "intermediate_size": int(vision["width"] * vision["mlp_ratio"]),
+            "patch_size": vision["patch_size"],
+            "image_size": image.image_size,
+            "projection_dim": image.embed_dim,
+            "layer_norm_eps": vision.get("norm_kwargs", {}).get("eps", _EPSILON),
+            "hidden_act": "quick_gelu" if image.quick_gelu else "gelu",
+        },
+        text_config=dict(config.decoder),
+        architectures=["LlavaForConditionalGeneration"],
+        image_token_index=tokenizer.image_id,
+        vision_feature_layer=image.feature_layer + (image.feature_layer >= 0),
+        vision_feature_select_strategy=strategy,
+        multimodal_projector_bias=projector.bias,
+        tie_word_embeddings=config.decoder.get("tie_word_embeddings", False),
+    )
+    settings.save_pretrained(folder)
+    tokenizer.save(folder)
+    text = PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / TOKENIZER_FILE), bos_token=tokens.begin, eos_token=tokens.end, pad_token=tokens.pad
+    )
+    pictures = LlavaImageProcessorPil(
+        size=square if image.resize == "stretch" else {"shortest_edge": image.image_size},
+        crop_size=square,
+        do_center_crop=image.resize != "stretch",
+        do_pad=image.resize == "pad",
+        image_mean=list(image.mean),
+        image_std=list(image.std),
+    )
+    LlavaProcessor(
+        pictures, text, vision["patch_size"], strategy, tokenizer.template, tokens.image, num_additional_image_tokens=1
+    ).save_pretrained(folder)
+    GenerationConfig(
+        bos_token_id=text.bos_token_id, eos_token_id=sorted(tokenizer.stop_ids), pad_token_id=tokenizer.pad_id
+    ).save_pretrained(folder)
+
+
+def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig]:
+    """Image encoder and projector of what is a LLaVA.
+
+    Raises:
+        CheckpointError: it is none; says why.
+    """
+    image, projector = config.image_encoder, config.image_projector
+    if image is None or projector is None or config.audio_encoder is not None:
+        raise CheckpointError(f"{config.name} is no LLaVA: that sees, and does not hear")
+    if isinstance(image.vision.get("layers"), list) or "timm_model_name" in image.vision:
+        raise CheckpointError(f"{config.name} is no LLaVA: its image encoder is no vision transformer of CLIP")
+    if image.resize == "fit":
+        raise CheckpointError(
+            f"{config.name} is no LLaVA: resize 'fit' is unknown there; crop, pad and stretch are not"
+        )
+    mlp = ProjectorConfig(
+        reduce=projector.reduce,
+        neighbours=1,
+        hidden=config.decoder.get("hidden_size"),
+        bias=projector.bias,
+        norm="none",
+    )
+    if projector != mlp:
+        raise CheckpointError(
+            f"{config.name} is no LLaVA: its image projector is not a plain MLP as wide as the decoder"
+        )
+    return image, projector
+
+
 LLAVA = Family(
     model_config=model_config,
+    write_settings=write_settings,
     rules={
         "decoder": (
             rule("lm.lm_head.{rest}", "language_model.lm_head.{rest}"),
