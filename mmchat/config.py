@@ -99,6 +99,11 @@ class AudioEncoderConfig(_Frozen):
     n_audio_state: int
     n_audio_head: int
     n_audio_layer: int
+    padding: Literal["none", "masked", "full"] = "none"
+    """What follows a clip in its last chunk: nothing (`none`); silence, which is heard at its end but becomes no
+    features (`masked`); or silence that becomes features like any sound (`full`), as Whisper itself has it."""
+    final_norm: bool = True
+    """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
 
 
 class ProjectorConfig(_Frozen):
@@ -108,6 +113,8 @@ class ProjectorConfig(_Frozen):
     """How k neighbouring features become one token: laid end to end, or averaged."""
     neighbours: int = Field(ge=1)
     """k."""
+    remainder: Literal["keep", "drop"] = "keep"
+    """What becomes of the last features of a clip that are fewer than k: a token of their own, or nothing."""
     hidden: int | None = Field(default=None, ge=1)
     """Width of the hidden layer of the MLP; without one, a single linear layer."""
     activation: Literal["gelu", "silu", "swiglu"] = "gelu"

@@ -15,12 +15,13 @@ from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.llava import LLAVA
 from mmchat.checkpoints.families.names import MappedWeights
+from mmchat.checkpoints.families.qwen2_audio import QWEN2_AUDIO
 from mmchat.checkpoints.store import CONFIG_FILE, Checkpoint
 from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import ChatTokenizer
 
-FAMILIES: dict[str, Family] = {"llava": LLAVA}
+FAMILIES: dict[str, Family] = {"llava": LLAVA, "qwen2_audio": QWEN2_AUDIO}
 """By the `model_type` that stands in `config.json`."""
 
 
@@ -46,7 +47,7 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     if family is None:
         known = ", ".join(FAMILIES)
         raise CheckpointError(f"{folder}: models of type {config['model_type']!r} cannot be read; these can: {known}")
-    return PublicCheckpoint(HubFiles(folder), family, name or folder.name)
+    return PublicCheckpoint(HubFiles(folder, family.chat_template), family, name or folder.name)
 
 
 def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None:
@@ -63,6 +64,8 @@ def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None
         CheckpointError: the model has something that the family has no place for; says what.
     """
     chosen = FAMILIES[family]
+    if chosen.write_settings is None:
+        raise CheckpointError(f"folders of the family {family} are read here, and not written")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

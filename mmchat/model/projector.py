@@ -34,7 +34,8 @@ class Projector(nn.Module):
 
     def num_tokens(self, features: int) -> int:
         """Tokens that so many features become."""
-        return -(-features // self.config.neighbours)
+        k = self.config.neighbours
+        return features // k if self.config.remainder == "drop" else -(-features // k)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, E) to (B, n, D); n is the number of positions, where there are any."""
@@ -45,11 +46,11 @@ class Projector(nn.Module):
         batch, length, width = x.shape
         k = self.config.neighbours
         tokens = self.num_tokens(length)
-        x = F.pad(x, (0, 0, 0, tokens * k - length)).view(batch, tokens, k, width)  # B, n, k, E
+        x = F.pad(x, (0, 0, 0, tokens * k - length)).view(batch, tokens, k, width)  # B, n, k, E; may cut the remainder
         if self.config.reduce == "stack":
             return x.flatten(2)  # B, n, kE
         present = x.new_full((tokens, 1), k)
-        present[-1] = length - (tokens - 1) * k  # the last token averages the features that are there
+        present[-1:] = min(k, length - (tokens - 1) * k)  # the last token averages the features that are there
         return x.sum(2) / present  # B, n, E
 
 

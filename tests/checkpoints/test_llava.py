@@ -14,7 +14,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
@@ -27,6 +26,7 @@ from transformers import (
 )
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
+from checkpoints.toys import TEXT, llama_tokenizer, qwen_tokenizer
 from mmchat.assistant import Assistant
 from mmchat.checkpoints.public import export_checkpoint, open_checkpoint
 from mmchat.checkpoints.store import copy_checkpoint
@@ -41,7 +41,6 @@ from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
 
 SIDE, PATCH = 28, 14
-LINES = ["USER: what is this? ASSISTANT: It is a cat.", "describe the picture on the left", "user assistant system"]
 VICUNA = """
 {%- for message in messages -%}
 {%- if message.role != 'system' %}{{ message.role.upper() + ': ' }}{% endif -%}
@@ -59,62 +58,6 @@ CHATML = """
 {%- endfor %}{{ '<|im_end|>\n' }}{% endfor -%}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif -%}
 """
-
-
-def llama_tokenizer() -> PreTrainedTokenizerFast:
-    """As Llama's was converted from SentencePiece: blanks are ▁, one more at each beginning, and <s> comes first."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False, vocab_size=420)
-    tokenizer.train_from_iterator(LINES, trainer)
-    tokenizer = without_bytes_as_added_tokens(tokenizer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
-    )
-    tokenizer.add_tokens([AddedToken("<image>", normalized=False, special=False), AddedToken("<pad>", special=True)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
-    )
-
-
-def without_bytes_as_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """The trainer makes every token it is given an added one; bytes are plain members of the vocabulary."""
-    settings = json.loads(tokenizer.to_str())
-    settings["added_tokens"] = [each for each in settings["added_tokens"] if not each["content"].startswith("<0x")]
-    return Tokenizer.from_str(json.dumps(settings))
-
-
-def qwen_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level, nothing added at the beginning."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
-    trainer = trainers.BpeTrainer(
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-        vocab_size=400,
-    )
-    tokenizer.train_from_iterator(LINES, trainer)
-    tokenizer.add_tokens([AddedToken("<image>", normalized=False, special=True)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-
-
-TEXT = {
-    "vocab_size": 448,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.3,
-}
 
 
 @dataclass(frozen=True)
@@ -176,7 +119,7 @@ def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         return save(folder, LlamaConfig(**TEXT), llama_tokenizer(), VICUNA)
     tied = Qwen2Config(**TEXT, tie_word_embeddings=True)
     whole = {"vision_feature_select_strategy": "full", "vision_feature_layer": 2}
-    return save(folder, tied, qwen_tokenizer(), CHATML, tie_word_embeddings=True, **whole)
+    return save(folder, tied, qwen_tokenizer("<image>"), CHATML, tie_word_embeddings=True, **whole)
 
 
 def picture(seed: int, size: tuple[int, int]) -> ImagePart:

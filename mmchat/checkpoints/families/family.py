@@ -22,9 +22,6 @@ class Family:
 
     model_config: Callable[[HubFiles, str], ModelConfig]
     """Of a folder and the name to show."""
-    write_settings: Callable[[Path, ModelConfig, ChatTokenizer], None]
-    """The other way: into an empty folder, everything but the weights. Raises a CheckpointError that says what of the
-    model the family has no setting for."""
     rules: Mapping[str, tuple[Rule, ...]]
     """By the name of our component."""
     spellings: Mapping[str, str]
@@ -32,6 +29,11 @@ class Family:
     matches is replaced, then the next is tried."""
     unused: tuple[str, ...] = ()
     """Tensors that some files hold and nothing needs."""
+    chat_template: str | None = None
+    """Of folders that have none of their own."""
+    write_settings: Callable[[Path, ModelConfig, ChatTokenizer], None] | None = None
+    """The other way, where there is one: into an empty folder, everything but the weights. Raises a CheckpointError
+    that says what of the model the family has no setting for."""
 
     def read(self, files: WeightFiles) -> dict[str, MappedWeights]:
         """The weights of each component.

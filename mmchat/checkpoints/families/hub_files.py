@@ -20,13 +20,19 @@ _INDEX = "model.safetensors.index.json"
 class HubFiles:
     """A folder of the Hugging Face hub, read when it is asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, chat_template: str | None = None) -> None:
+        """A folder, and the chat template of its family for a folder that has none."""
         self.folder = folder
+        self._default_template = chat_template
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """`config.json`."""
         return self._json("config.json")
+
+    def settings(self) -> dict[str, Any]:
+        """`config.json` without its `model_type`, as a configuration class of transformers takes it."""
+        return {key: value for key, value in self.config.items() if key != "model_type"}
 
     @cached_property
     def image_processor(self) -> dict[str, Any]:
@@ -65,6 +71,8 @@ class HubFiles:
                 template = {each["name"]: each["template"] for each in template}.get("default")
             if isinstance(template, str):
                 return template
+        if self._default_template is not None:
+            return self._default_template
         raise CheckpointError(f"{self.folder} has no chat template, so nobody knows how to talk to it")
 
     def weights(self) -> WeightFiles:

@@ -13,6 +13,7 @@ from transformers import AutoConfig
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles, decoder_settings
 from mmchat.checkpoints.families.names import rule
+from mmchat.checkpoints.families.transformers_names import DECODER, SPELLINGS
 from mmchat.config import ImageEncoderConfig, ModelConfig, ProjectorConfig
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import TOKENIZER_FILE, ChatTokenizer
@@ -30,7 +31,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
     Raises:
         CheckpointError: it uses something of the family that is not supported; says what.
     """
-    config = AutoConfig.for_model("llava", **{key: value for key, value in files.config.items() if key != "model_type"})
+    config = AutoConfig.for_model("llava", **files.settings())
     if config.projector_hidden_act != "gelu":
         raise CheckpointError(f"{files.folder}: projector_hidden_act {config.projector_hidden_act!r} is not supported")
     image = files.tokenizer.id_to_token(config.image_token_index)
@@ -183,10 +184,7 @@ LLAVA = Family(
     model_config=model_config,
     write_settings=write_settings,
     rules={
-        "decoder": (
-            rule("lm.lm_head.{rest}", "language_model.lm_head.{rest}"),
-            rule("lm.model.{rest}", "language_model.model.{rest}"),
-        ),
+        "decoder": DECODER,
         "image_encoder": (
             rule("tower.class_embedding", _TOWER + "embeddings.class_embedding"),
             rule("tower.positional_embedding", _TOWER + "embeddings.position_embedding.weight"),
@@ -208,12 +206,6 @@ LLAVA = Family(
             rule("mlp.2.{rest}", "multi_modal_projector.linear_2.{rest}"),
         ),
     },
-    # transformers 4.52 to 5 write other names than the hub has
-    spellings={
-        r"model\.language_model\.": "language_model.model.",
-        r"lm_head\.": "language_model.lm_head.",
-        r"model\.(?=vision_tower\.|multi_modal_projector\.)": "",
-        r"vision_tower\.(?!vision_model\.)": _TOWER,
-    },
+    spellings={**SPELLINGS, r"vision_tower\.(?!vision_model\.)": _TOWER},
     unused=(_TOWER + "embeddings.position_ids",),
 )

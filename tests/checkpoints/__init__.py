@@ -1,0 +1,1 @@
+"""Checkpoint folders: ours, and those of families of public checkpoints."""
