@@ -17,7 +17,8 @@ from whisper.model import AudioEncoder
 from mmchat.config import AudioEncoderConfig
 
 FEATURES_PER_SECOND = 50
-_SAMPLES_PER_FEATURE: int = 2 * HOP_LENGTH
+_SAMPLES_PER_FRAME: int = HOP_LENGTH
+_SAMPLES_PER_FEATURE = 2 * _SAMPLES_PER_FRAME
 _SHORTEST = 8 * _SAMPLES_PER_FEATURE  # shorter clips are padded with silence: the spectrogram needs 400 samples
 
 
@@ -65,7 +66,7 @@ class WhisperAudioEncoder(nn.Module):
             case "none":
                 return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
             case "masked":
-                return math.ceil(math.ceil(length / HOP_LENGTH) / 2)
+                return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
             case "full":
                 return self.config.n_audio_ctx
 
