@@ -99,9 +99,9 @@ class AudioEncoderConfig(_Frozen):
     n_audio_state: int
     n_audio_head: int
     n_audio_layer: int
-    padding: Literal["none", "masked", "full"] = "none"
-    """What follows a clip in its last chunk: nothing (`none`); silence, which is heard at its end but becomes no
-    features (`masked`); or silence that becomes features like any sound (`full`), as Whisper itself has it."""
+    padding: Literal["none", "masked"] = "none"
+    """What follows a clip in its last chunk: nothing, or silence that is heard at the clip's end and attended to by
+    nobody."""
     final_norm: bool = True
     """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
 
@@ -114,7 +114,8 @@ class ProjectorConfig(_Frozen):
     neighbours: int = Field(ge=1)
     """k."""
     remainder: Literal["keep", "drop"] = "keep"
-    """What becomes of the last features of a clip that are fewer than k: a token of their own, or nothing."""
+    """What becomes of the last features of a clip that are fewer than k: a token of their own, or nothing unless they
+    are all there is."""
     hidden: int | None = Field(default=None, ge=1)
     """Width of the hidden layer of the MLP; without one, a single linear layer."""
     activation: Literal["gelu", "silu", "swiglu"] = "gelu"

@@ -62,13 +62,9 @@ class WhisperAudioEncoder(nn.Module):
         return features
 
     def _num_features(self, length: int) -> int:
-        match self.config.padding:
-            case "none":
-                return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
-            case "masked":
-                return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
-            case "full":
-                return self.config.n_audio_ctx
+        if self.config.padding == "masked":
+            return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
+        return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
 
     def _mel(self, chunk: Tensor) -> Tensor:
         features = self._num_features(len(chunk))

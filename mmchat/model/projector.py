@@ -35,7 +35,7 @@ class Projector(nn.Module):
     def num_tokens(self, features: int) -> int:
         """Tokens that so many features become."""
         k = self.config.neighbours
-        return features // k if self.config.remainder == "drop" else -(-features // k)
+        return max(1, features // k) if self.config.remainder == "drop" else -(-features // k)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, E) to (B, n, D); n is the number of positions, where there are any."""
@@ -50,7 +50,7 @@ class Projector(nn.Module):
         if self.config.reduce == "stack":
             return x.flatten(2)  # B, n, kE
         present = x.new_full((tokens, 1), k)
-        present[-1:] = min(k, length - (tokens - 1) * k)  # the last token averages the features that are there
+        present[-1] = min(k, length - (tokens - 1) * k)  # the last token averages the features that are there
         return x.sum(2) / present  # B, n, E
 
 

@@ -170,6 +170,12 @@ def test_a_long_clip_is_heard_in_chunks_to_its_end(reference: Reference) -> None
     assert torch.allclose(logits, theirs, atol=1e-4), float((logits - theirs).abs().max())
 
 
+def test_not_even_a_click_is_ignored(reference: Reference) -> None:
+    model, _ = loaded(reference.folder)
+    click = clip(0.001)
+    assert model.num_tokens(click) == len(model.encode([click])[0]) == 1
+
+
 def test_damaged_weights_are_refused_by_name(reference: Reference, tmp_path: Path) -> None:
     key = "audio_tower.layer_norm.weight"
     for path in reference.folder.iterdir():

@@ -120,6 +120,12 @@ def test_a_stage_that_the_tower_does_not_have(vision: dict[str, object], layer: 
     assert str(caught.value) == expected
 
 
+def test_a_resnet_has_no_class_token() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ClipImageEncoder(config(RESNET).model_copy(update={"class_token": True}))
+    assert str(caught.value) == "image_encoder.class_token: a ResNet has none"
+
+
 # Preprocessing
 
 
