@@ -99,9 +99,9 @@ class AudioEncoderConfig(_Frozen):
     n_audio_state: int
     n_audio_head: int
     n_audio_layer: int
-    padding: Literal["none", "masked"] = "none"
-    """What follows a clip in its last chunk: nothing, or silence that is heard at the clip's end and attended to by
-    nobody."""
+    padding: Literal["none", "masked", "full"] = "none"
+    """What follows a clip in its last chunk: nothing; silence that is heard at the clip's end and attended to by nobody
+    (`masked`); or silence that becomes features like any sound, in one spectrogram with all of the clip (`full`)."""
     final_norm: bool = True
     """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
 

@@ -16,12 +16,13 @@ from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.llava import LLAVA
 from mmchat.checkpoints.families.names import MappedWeights
 from mmchat.checkpoints.families.qwen2_audio import QWEN2_AUDIO
+from mmchat.checkpoints.families.voxtral import VOXTRAL
 from mmchat.checkpoints.store import CONFIG_FILE, Checkpoint
 from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import ChatTokenizer
 
-FAMILIES: dict[str, Family] = {"llava": LLAVA, "qwen2_audio": QWEN2_AUDIO}
+FAMILIES: dict[str, Family] = {"llava": LLAVA, "qwen2_audio": QWEN2_AUDIO, "voxtral": VOXTRAL}
 """By the `model_type` that stands in `config.json`."""
 
 

@@ -45,8 +45,11 @@ class WhisperAudioEncoder(nn.Module):
 
         F is twice the number of features, and one more where silence is heard behind them.
         """
-        chunks = torch.split(torch.from_numpy(waveform), self._chunk_lengths(len(waveform)))
-        return [self._mel(chunk) for chunk in chunks]
+        samples = torch.from_numpy(waveform)
+        lengths = self._chunk_lengths(len(waveform))
+        if self.config.padding == "full":
+            return list(self._mel(samples, len(lengths) * self._window).chunk(len(lengths), dim=1))
+        return [self._chunk_mel(chunk) for chunk in torch.split(samples, lengths)]
 
     def forward(self, mel: Tensor) -> Tensor:
         """(B, M, F) spectrograms of one length to (B, T, Da) features, T = ⌊F / 2⌋.
@@ -62,16 +65,25 @@ class WhisperAudioEncoder(nn.Module):
         return features
 
     def _num_features(self, length: int) -> int:
-        if self.config.padding == "masked":
-            return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
-        return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
+        match self.config.padding:
+            case "none":
+                return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
+            case "masked":
+                return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
+            case "full":
+                return self.config.n_audio_ctx
 
-    def _mel(self, chunk: Tensor) -> Tensor:
+    def _chunk_mel(self, chunk: Tensor) -> Tensor:
         features = self._num_features(len(chunk))
-        alone = self.config.padding == "none"
-        padded = F.pad(chunk, (0, (features * _SAMPLES_PER_FEATURE if alone else self._window) - len(chunk)))
+        if self.config.padding == "none":
+            return self._mel(chunk, features * _SAMPLES_PER_FEATURE)
+        return self._mel(chunk, self._window)[:, : 2 * features + 1]  # the convolutions hear one frame on
+
+    def _mel(self, waveform: Tensor, samples: int) -> Tensor:
+        """The log-mel spectrogram of a waveform that silence makes so many samples long."""
+        padded = F.pad(waveform, (0, samples - len(waveform)))
         mel: Tensor = log_mel_spectrogram(padded, self.config.n_mels).to(self.encoder.conv1.weight)
-        return mel[:, : 2 * features + 1]  # the convolutions hear one frame on
+        return mel
 
     def _chunk_lengths(self, samples: int) -> list[int]:
         """Lengths in samples of the chunks of a clip: as many positions as the weights have, 30 s as a rule."""

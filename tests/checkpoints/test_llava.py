@@ -26,19 +26,15 @@ from transformers import (
 )
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
-from checkpoints.toys import TEXT, llama_tokenizer, qwen_tokenizer
+from checkpoints.toys import TEXT, greedy_ids, llama_tokenizer, loaded, qwen_tokenizer
 from mmchat.assistant import Assistant
 from mmchat.checkpoints.public import export_checkpoint, open_checkpoint
 from mmchat.checkpoints.store import copy_checkpoint
 from mmchat.cli import main
-from mmchat.config import GenerationOptions
 from mmchat.errors import CheckpointError
-from mmchat.generation.engine import Engine
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
-from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import build_sequence
-from mmchat.model.tokenizer import ChatTokenizer
 
 SIDE, PATCH = 28, 14
 VICUNA = """
@@ -144,18 +140,11 @@ CONVERSATIONS = {
 ANY = pytest.mark.parametrize("name", CONVERSATIONS)
 
 
-def loaded(folder: Path) -> tuple[Multimodal, ChatTokenizer]:
-    checkpoint = open_checkpoint(folder)
-    model = checkpoint.load(torch.device("cpu"), torch.float32)
-    checkpoint.add(model, "image")
-    return model, checkpoint.tokenizer()
-
-
 @ANY
 @torch.no_grad()
 def test_ids_and_logits_are_those_of_transformers(reference: Reference, name: str) -> None:
     inputs = reference.inputs(CONVERSATIONS[name])
-    model, tokenizer = loaded(reference.folder)
+    model, tokenizer = loaded(reference.folder, "image")
     sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
     assert list(sequence.ids) == inputs["input_ids"][0].tolist()
     logits, theirs = model([sequence]), reference.model(**inputs).logits
@@ -168,11 +157,9 @@ def test_greedy_ids_are_those_of_transformers(reference: Reference, name: str) -
     inputs = reference.inputs(CONVERSATIONS[name])
     whole = reference.model.generate(**inputs, max_new_tokens=64, do_sample=False)[0].tolist()
     theirs = whole[inputs["input_ids"].shape[1] :]
-    model, tokenizer = loaded(reference.folder)
+    model, tokenizer = loaded(reference.folder, "image")
     sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
-    engine = Engine(model.decoder, tokenizer.stop_ids)
-    prefill = engine.prefill(model.embed(sequence, model.encode([span.media for span in sequence.spans]))[None])
-    ours = list(engine.decode(prefill, sequence.ids, GenerationOptions(max_new_tokens=64), seed=0))
+    ours = greedy_ids(model, tokenizer, sequence)
     assert tokenizer.stop_ids == set(reference.model.generation_config.eos_token_id)
     assert ours == [index for index in theirs if index not in tokenizer.stop_ids]
     assert len(ours) > 5
@@ -225,7 +212,7 @@ def test_damaged_weights_are_refused_by_name(
     folder: Path, key: str, change: Callable[[dict[str, Tensor]], object], line: str
 ) -> None:
     alter(folder, change, key)
-    assert line in refusal(lambda: loaded(folder))
+    assert line in refusal(lambda: loaded(folder, "image"))
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,11 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from checkpoints.toys import TEXT, qwen_tokenizer
-from mmchat.checkpoints.public import open_checkpoint
-from mmchat.config import GenerationOptions
+from checkpoints.toys import TEXT, clip, greedy_ids, loaded, qwen_tokenizer
 from mmchat.errors import CheckpointError
-from mmchat.generation.engine import Engine
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.messages import Message, TextPart
-from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import build_sequence
-from mmchat.model.tokenizer import ChatTokenizer
 
 FULL = 30 * SAMPLE_RATE
 
@@ -83,21 +78,6 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return Reference(folder, model, processor)
 
 
-def clip(seconds: float, seed: int = 0) -> AudioPart:
-    """A tone that rises, with noise in it."""
-    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    noise = np.random.default_rng(seed).normal(0, 0.05, len(time))
-    waveform = 0.4 * np.sin(2 * np.pi * (150 + 20 * seed + 20 * time) * time) + noise
-    return AudioPart.from_waveform(waveform.astype(np.float32), SAMPLE_RATE)
-
-
-def loaded(folder: Path) -> tuple[Multimodal, ChatTokenizer]:
-    checkpoint = open_checkpoint(folder)
-    model = checkpoint.load(torch.device("cpu"), torch.float32)
-    checkpoint.add(model, "audio")
-    return model, checkpoint.tokenizer()
-
-
 CONVERSATIONS = {
     "text": [Message.user("what is this?")],
     "0.4 s": [Message.user(clip(0.4), "what is this?")],
@@ -117,7 +97,7 @@ ANY = pytest.mark.parametrize("name", CONVERSATIONS)
 @torch.no_grad()
 def test_ids_and_logits_are_those_of_transformers(reference: Reference, name: str) -> None:
     inputs = reference.inputs(CONVERSATIONS[name])
-    model, tokenizer = loaded(reference.folder)
+    model, tokenizer = loaded(reference.folder, "audio")
     sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
     assert list(sequence.ids) == inputs["input_ids"][0].tolist()
     logits, theirs = model([sequence]), reference.model(**inputs).logits
@@ -130,11 +110,9 @@ def test_greedy_ids_are_those_of_transformers(reference: Reference, name: str) -
     inputs = reference.inputs(CONVERSATIONS[name])
     whole = reference.model.generate(**inputs, max_new_tokens=64, do_sample=False)[0].tolist()
     theirs = whole[inputs["input_ids"].shape[1] :]
-    model, tokenizer = loaded(reference.folder)
+    model, tokenizer = loaded(reference.folder, "audio")
     sequence = build_sequence(CONVERSATIONS[name], tokenizer, model.num_tokens)
-    engine = Engine(model.decoder, tokenizer.stop_ids)
-    prefill = engine.prefill(model.embed(sequence, model.encode([span.media for span in sequence.spans]))[None])
-    ours = list(engine.decode(prefill, sequence.ids, GenerationOptions(max_new_tokens=64), seed=0))
+    ours = greedy_ids(model, tokenizer, sequence)
     assert ours == [index for index in theirs if index not in tokenizer.stop_ids]
     assert len(ours) > 5
 
@@ -143,7 +121,7 @@ def test_greedy_ids_are_those_of_transformers(reference: Reference, name: str) -
 def test_mel_features_are_those_of_the_reference_processor(reference: Reference, seconds: float) -> None:
     waveform = clip(seconds).waveform
     theirs = reference.processor.feature_extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt")
-    model, _ = loaded(reference.folder)
+    model, _ = loaded(reference.folder, "audio")
     assert model.audio_encoder is not None
     (mel,) = model.audio_encoder.preprocess(waveform)
     assert torch.allclose(mel, theirs["input_features"][0, :, : mel.shape[1]], atol=1e-4)
@@ -153,7 +131,7 @@ def test_mel_features_are_those_of_the_reference_processor(reference: Reference,
 def test_a_long_clip_is_heard_in_chunks_to_its_end(reference: Reference) -> None:
     """transformers would cut it at 30 s; so it is given the chunks, and our ids."""
     long = clip(75)
-    model, tokenizer = loaded(reference.folder)
+    model, tokenizer = loaded(reference.folder, "audio")
     sequence = build_sequence([Message.user(long, "what is this?")], tokenizer, model.num_tokens)
     assert [span.length for span in sequence.spans] == [750 + 750 + 375]
     chunks = np.split(long.waveform, [FULL, 2 * FULL])
@@ -171,7 +149,7 @@ def test_a_long_clip_is_heard_in_chunks_to_its_end(reference: Reference) -> None
 
 
 def test_not_even_a_click_is_ignored(reference: Reference) -> None:
-    model, _ = loaded(reference.folder)
+    model, _ = loaded(reference.folder, "audio")
     click = clip(0.001)
     assert model.num_tokens(click) == len(model.encode([click])[0]) == 1
 
@@ -183,5 +161,5 @@ def test_damaged_weights_are_refused_by_name(reference: Reference, tmp_path: Pat
     weights = load_file(tmp_path / "model.safetensors")
     save_file({name: tensor for name, tensor in weights.items() if name != key}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError) as caught:
-        loaded(tmp_path)
+        loaded(tmp_path, "audio")
     assert f"{key} is missing" in str(caught.value)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+from mmchat.checkpoints.public import open_checkpoint
+from mmchat.config import GenerationOptions
+from mmchat.generation.engine import Engine
+from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.sequence import MixedSequence
+from mmchat.model.tokenizer import ChatTokenizer
 
 LINES = ["USER: what is this? ASSISTANT: It is a cat.", "describe the picture on the left", "user assistant system"]
 TEXT = {
@@ -62,3 +73,26 @@ def qwen_tokenizer(*placeholders: str) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(LINES, trainer)
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=True) for token in placeholders])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+def clip(seconds: float, seed: int = 0) -> AudioPart:
+    """A tone that rises, with noise in it."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    noise = np.random.default_rng(seed).normal(0, 0.05, len(time))
+    waveform = 0.4 * np.sin(2 * np.pi * (150 + 20 * seed + 20 * time) * time) + noise
+    return AudioPart.from_waveform(waveform.astype(np.float32), SAMPLE_RATE)
+
+
+def loaded(folder: Path, modality: Modality) -> tuple[Multimodal, ChatTokenizer]:
+    """The model of a folder with one of its senses."""
+    checkpoint = open_checkpoint(folder)
+    model = checkpoint.load(torch.device("cpu"), torch.float32)
+    checkpoint.add(model, modality)
+    return model, checkpoint.tokenizer()
+
+
+def greedy_ids(model: Multimodal, tokenizer: ChatTokenizer, sequence: MixedSequence, count: int = 64) -> list[int]:
+    """The greedy answer to a conversation."""
+    engine = Engine(model.decoder, tokenizer.stop_ids)
+    prefill = engine.prefill(model.embed(sequence, model.encode([span.media for span in sequence.spans]))[None])
+    return list(engine.decode(prefill, sequence.ids, GenerationOptions(max_new_tokens=count), seed=0))

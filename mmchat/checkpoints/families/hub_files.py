@@ -42,16 +42,17 @@ class HubFiles:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """`tokenizer.json`.
+        """`tokenizer.json`, or `tekken.json` of Mistral made into one.
 
         Raises:
-            CheckpointError: it is missing or malformed.
+            CheckpointError: there is neither, or it is malformed.
         """
-        path = self.folder / "tokenizer.json"
-        if not path.is_file():
+        read = {"tokenizer.json": Tokenizer.from_file, "tekken.json": _from_tekken}
+        path = next((self.folder / name for name in read if (self.folder / name).is_file()), None)
+        if path is None:
             raise CheckpointError(f"{self.folder} lacks tokenizer.json")
         try:
-            return Tokenizer.from_file(str(path))
+            return read[path.name](str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise CheckpointError(f"{path} is malformed: {' '.join(str(error).split())}") from error
 
@@ -92,6 +93,8 @@ class HubFiles:
             CheckpointError: no token ends a turn.
         """
         settings = self._json("tokenizer_config.json")
+        if not settings and (self.folder / "tekken.json").is_file():
+            settings = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
         begin, end, pad = (_content(settings.get(f"{name}_token")) for name in ("bos", "eos", "pad"))
         stops = [self.tokenizer.id_to_token(index) for index in self._stop_ids()]
         end = end or next((token for token in stops if token), None)
@@ -128,6 +131,13 @@ class HubFiles:
         if not isinstance(value, dict):
             raise CheckpointError(f"{path} must hold keys and values")
         return value
+
+
+def _from_tekken(path: str) -> Tokenizer:
+    from transformers.integrations.mistral.tokenizer import MistralConverter
+
+    tokenizer: Tokenizer = MistralConverter(path).converted()
+    return tokenizer
 
 
 def decoder_settings(text_config: Any) -> dict[str, Any]:
