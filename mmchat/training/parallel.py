@@ -49,7 +49,13 @@ def local_device() -> torch.device:
 
 
 def own_rows(rows: Sequence[Row]) -> list[Row]:
-    """This process's share of the rows: every N-th."""
+    """This process's share of the rows: every N-th.
+
+    Raises:
+        ConfigError: there are fewer rows than processes.
+    """
+    if 0 < len(rows) < processes():
+        raise ConfigError(f"{len(rows)} rows cannot be shared by {processes()} processes: start fewer")
     return list(rows[rank() :: processes()])
 
 

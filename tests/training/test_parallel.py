@@ -152,3 +152,11 @@ def test_a_recipe_under_torchrun(dataset: Path, model_file: Path, tmp_path: Path
         if kind != "tokenizer":
             assert len((runs / f"{kind}.state.jsonl").read_text(encoding="utf-8").splitlines()) == 4
     assert {path.name for path in (runs / "chat").iterdir()} >= {"decoder.safetensors", "audio_projector.safetensors"}
+
+
+def test_fewer_rows_than_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "processes", lambda: 3)
+    with pytest.raises(ConfigError) as caught:
+        parallel.own_rows(["a", "b"])
+    assert str(caught.value) == "2 rows cannot be shared by 3 processes: start fewer"
+    assert parallel.own_rows([]) == []
