@@ -48,7 +48,10 @@ class ChatTraining(GradientStage[Conversations]):
         rows = [row for row in rows if _kinds(row) <= {"text", *config.media} and _teaches(row, config.train)]
         if not rows:
             raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")
-        rows = [row for row in rows for _ in range(config.repeat_audio if "audio" in _kinds(row) else 1)]
+        unknown = config.repeat.keys() - {row.get("kind") for row in rows}
+        if unknown:
+            raise DatasetError(f"{config.name}: repeat: no row of {config.data} is {' or '.join(sorted(unknown))}")
+        rows = [row for row in rows for _ in range(_times(row, config))]
         self._rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
         self._model = Multimodal(
@@ -142,6 +145,11 @@ def _dialogues(path: Path) -> list[dict[str, Any]]:
         ]}
         for row in read_rows(path, "image", "text")
     ]  # fmt: skip
+
+
+def _times(row: dict[str, Any], config: ChatStage) -> int:
+    """How often a row stands in an epoch: as its kind or its clip asks for, whichever is more."""
+    return max(config.repeat.get(row.get("kind", ""), 1), config.repeat_audio if "audio" in _kinds(row) else 1)
 
 
 def _characters(row: dict[str, Any]) -> int:

@@ -122,6 +122,17 @@ def test_rows_with_clips_are_repeated(build: Build) -> None:
     assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
 
 
+def test_rows_of_a_kind_are_repeated_as_their_kind_or_their_clip_asks_for(build: Build) -> None:
+    """Twelve rows, three of them of facts and three spoken."""
+    assert len(build(repeat={"fact": 4})._rows) == 12 + 3 * 3
+    assert len(build(repeat={"fact": 4, "spoken": 2}, repeat_audio=3)._rows) == 12 + 3 * 3 + 3 * 2
+
+
+def test_a_kind_that_is_not_there_is_named(build: Build) -> None:
+    with pytest.raises(DatasetError, match=r"repeat: no row of .* is facts or names$"):
+        build(repeat={"facts": 2, "names": 2, "fact": 2})
+
+
 def test_a_caption_is_what_the_assistant_says_to_its_picture(build: Build, tokenizer: ChatTokenizer) -> None:
     stage = build(files=("captions.jsonl",), media=("image",), train=("decoder", "image_projector", "image_encoder"))
     assert len(stage._rows) == 6
