@@ -286,9 +286,12 @@ class ContrastiveStage(_GradientStage):
 
 
 class SpeechStage(_GradientStage):
-    """Speech-to-text pre-training of the audio tower with CTC over characters (Graves et al. 2006)."""
+    """Speech-to-text pre-training with CTC (Graves et al. 2006)."""
 
     stage: Literal["speech"]
+    spell_in: Literal["letters", "words"] = "letters"
+    """What is written down: letters, by a head that is thrown away; or words of the decoder, by its own embeddings, so
+    that the audio projector learns with the encoder to make of speech what text would be."""
 
 
 class ChatStage(_GradientStage):

@@ -1,12 +1,11 @@
-"""Speech-to-text pre-training of the audio tower: CTC over characters (Graves et al. 2006).
+"""Speech-to-text pre-training: CTC (Graves et al. 2006) over letters, or over the words of the decoder.
 
-B clips of a batch, M mel bands, F mel frames, T features, A characters with the blank
+B clips of a batch, M mel bands, F mel frames, T steps in time, A targets with the blank
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmchat.config import ModelConfig, SpeechStage
+from mmchat.config import ModelConfig, ProjectorConfig, SpeechStage
 from mmchat.encoders.whisper import WhisperAudioEncoder
-from mmchat.errors import ConfigError, DatasetError, TrainingError
+from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import load_audio
+from mmchat.model.decoder import Decoder
+from mmchat.model.projector import Projector
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training import parallel
 from mmchat.training.data import read_rows, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.spelling import Letters, Spelling, Words
 from mmchat.training.start import start_from
-
-ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
-_BLANK = 0
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,13 @@ class SpeechBatch:
     mels: Tensor
     """(B, M, F)"""
     targets: Tensor
-    """All characters, end to end."""
+    """All letters or words, end to end."""
     lengths: Tensor
-    """(B,) characters of each clip."""
+    """(B,) how many each clip has."""
 
 
 class SpeechTraining(GradientStage[SpeechBatch]):
-    """The encoder learns to spell what is said; the spelling head is thrown away afterwards."""
+    """The encoder learns to spell what is said; in words, the projector learns it too."""
 
     unit = "clips"
 
@@ -53,15 +52,25 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         self._config = config
         self._encoder = WhisperAudioEncoder(model.audio_encoder)
         start_from(config.start, "audio_encoder", self._encoder)
-        self._head = nn.Linear(self._encoder.width, len(ALPHABET) + 1)
-        self.module = nn.ModuleDict({"encoder": self._encoder, "head": self._head}).to(device)
+        self._projector: Projector | None = None
+        self._spelling: Spelling = Letters(self._encoder.width)
+        if config.spell_in == "words":
+            embeddings = self._embeddings(model, tokenizer)
+            self._projector = Projector(_projector_config(model), self._encoder.width, embeddings.shape[1])
+            start_from(config.start, "audio_projector", self._projector)
+            self._spelling = Words(self._projector, embeddings, tokenizer)
+        self.module = nn.ModuleDict({"encoder": self._encoder, "head": self._spelling.head}).to(device)
         self._device = device
-        rows = [row for row in read_rows(config.data / "transcripts.jsonl", "audio", "text") if spell(row["text"])]
+        rows = [
+            row
+            for row in read_rows(config.data / "transcripts.jsonl", "audio", "text")
+            if self._spelling.ids(row["text"])
+        ]
         if len(rows) < config.batch_size:
             raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips with words, a batch needs more")
         rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
-        clips = [(self._samples(config.data / row["audio"]), spell(row["text"])) for row in rows]
+        clips = [(self._samples(config.data / row["audio"]), self._spelling.ids(row["text"])) for row in rows]
         self._clips = sorted(clips, key=lambda clip: len(clip[0]))
 
     def batch(self, step: int) -> SpeechBatch:
@@ -76,22 +85,32 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         return SpeechBatch(mels, targets, torch.tensor([len(letters) for _, letters in chosen]))
 
     def loss(self, batch: SpeechBatch) -> Loss:
-        """CTC loss a character.
+        """CTC loss a letter or word.
 
         Raises:
-            TrainingError: no clip of the batch has a feature for each of its characters.
+            TrainingError: no clip of the batch has a step in time for each of its letters or words.
         """
-        features = self._encoder(batch.mels.to(self._device))  # B, T, Da
-        scores = self._head(features).float().log_softmax(-1).transpose(0, 1)  # T, B, A
+        features = self._encoder(batch.mels.to(self._device))
+        scores = self._spelling.head(features).float().log_softmax(-1).transpose(0, 1)  # T, B, A
         if int(batch.lengths.min()) > len(scores):
             raise TrainingError(f"{self._config.name}: a batch without labels: its texts are too long for their clips")
         heard = torch.full((len(batch.mels),), len(scores))
-        value = F.ctc_loss(scores, batch.targets.to(self._device), heard, batch.lengths, _BLANK, zero_infinity=True)
+        targets = batch.targets.to(self._device)
+        value = F.ctc_loss(scores, targets, heard, batch.lengths, self._spelling.blank, zero_infinity=True)
         return Loss(value, len(batch.mels))
 
     def components(self) -> Mapping[str, nn.Module]:
-        """The audio encoder."""
-        return {"audio_encoder": self._encoder}
+        """The audio encoder, and the projector when it learnt."""
+        parts: dict[str, nn.Module] = {"audio_encoder": self._encoder}
+        return parts if self._projector is None else {**parts, "audio_projector": self._projector}
+
+    def _embeddings(self, model: ModelConfig, tokenizer: ChatTokenizer) -> Tensor:
+        """(V, D), of the decoder that a start folder holds."""
+        decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size})
+        if not start_from(self._config.start, "decoder", decoder):
+            folders = ", ".join(map(str, self._config.start))
+            raise CheckpointError(f"{self._config.name}: no decoder, whose words these are, in any of: {folders}")
+        return decoder.embed(torch.arange(tokenizer.vocab_size))
 
     def _samples(self, path: Path) -> np.ndarray:
         waveform = load_audio(path).waveform
@@ -100,10 +119,9 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         return (waveform * 32767).astype(np.int16)
 
 
-def spell(text: str) -> list[int]:
-    """Letters of a text as CTC targets; all but letters, spaces and apostrophes is dropped."""
-    kept = re.sub(rf"[^{ALPHABET}]+", " ", text.lower()).strip()
-    return [ALPHABET.index(letter) + 1 for letter in re.sub(" +", " ", kept)]
+def _projector_config(model: ModelConfig) -> ProjectorConfig:
+    assert model.audio_projector is not None, "it comes with the encoder"
+    return model.audio_projector
 
 
 def mask(mel: Tensor, rng: random.Random) -> Tensor:

@@ -13,10 +13,12 @@ import torch
 
 from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig
-from mmchat.errors import AudioError, ConfigError, DatasetError, TrainingError
+from mmchat.errors import AudioError, CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE
+from mmchat.model.decoder import Decoder
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.speech import ALPHABET, SpeechBatch, SpeechTraining, mask, spell
+from mmchat.training.speech import SpeechBatch, SpeechTraining, mask
+from mmchat.training.spelling import ALPHABET, Letters
 from training.conftest import Configure, tone, weights_of, write_rows
 
 CPU = torch.device("cpu")
@@ -55,8 +57,9 @@ def lengths(tmp_path: Path) -> Path:
     ],
 )
 def test_spelling_keeps_letters_spaces_and_apostrophes(text: str, kept: str) -> None:
-    assert spelt(spell(text)) == kept
-    assert 0 not in spell(text)  # the blank of CTC
+    letters = Letters(4)
+    assert spelt(letters.ids(text)) == kept
+    assert letters.blank not in letters.ids(text)
 
 
 def test_a_batch_holds_clips_and_their_letters(stage: SpeechTraining) -> None:
@@ -192,3 +195,68 @@ def test_a_missing_clip_is_named(
     write_rows(tmp_path / "transcripts.jsonl", [{"audio": "gone.wav", "text": "hello"}])
     with pytest.raises(AudioError, match=r"gone\.wav: no such file"):
         SpeechTraining(configure("speech", data=tmp_path, batch_size=1), toy_model, tokenizer, CPU)
+
+
+# --------------------------------------------------------------------------------------------- in words of the decoder
+
+
+@pytest.fixture
+def words(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> tuple[SpeechTraining, Decoder]:
+    """A stage that starts from a decoder, and that decoder."""
+    torch.manual_seed(0)
+    decoder = Decoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
+    save_checkpoint(tmp_path / "start", toy_model, {"decoder": decoder}, tokenizer, dtype=torch.float32)
+    config = configure("speech", start=(tmp_path / "start",), spell_in="words")
+    return SpeechTraining(config, toy_model, tokenizer, CPU), decoder
+
+
+def test_words_are_those_a_person_would_type(words: tuple[SpeechTraining, Decoder], tokenizer: ChatTokenizer) -> None:
+    batch = words[0].batch(0)
+    said = torch.split(batch.targets, batch.lengths.tolist())
+    assert [tokenizer.decode(ids.tolist()) for ids in said] == [f"say {colour}" for colour in ("red", "green", "blue")]
+
+
+@torch.no_grad()
+def test_a_word_is_told_by_the_embeddings_of_the_decoder(
+    words: tuple[SpeechTraining, Decoder], tokenizer: ChatTokenizer
+) -> None:
+    stage, decoder = words
+    features = stage.module["encoder"](stage.batch(0).mels)
+    scores = stage.module["head"](features)
+    tokens = stage.components()["audio_projector"](features)
+    embeddings = decoder.embed(torch.arange(tokenizer.vocab_size))
+    assert scores.shape == (3, tokens.shape[1], tokenizer.vocab_size + 1)
+    expected = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
+    torch.testing.assert_close(scores[..., :-1], expected)
+
+
+def test_encoder_and_projector_learn_the_words_and_the_embeddings_stay(
+    words: tuple[SpeechTraining, Decoder],
+) -> None:
+    stage, decoder = words
+    before = {name: weights_of(part) for name, part in stage.components().items()}
+    optimizer = torch.optim.AdamW(stage.module.parameters(), lr=3e-3)
+    losses = []
+    for step in range(30):
+        loss = stage.loss(stage.batch(step)).value
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    assert list(stage.components()) == ["audio_encoder", "audio_projector"]
+    for name, part in stage.components().items():
+        assert any(not torch.equal(tensor, before[name][key]) for key, tensor in weights_of(part).items())
+    embeddings = dict(stage.module.named_buffers())["head.embeddings"]
+    assert torch.equal(embeddings, decoder.embed(torch.arange(len(embeddings))))
+    assert "head.embeddings" not in stage.module.state_dict()
+
+
+def test_without_a_decoder_there_are_no_words(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("start").mkdir()
+    with pytest.raises(CheckpointError, match=r"speech: no decoder, whose words these are, in any of: .*start"):
+        SpeechTraining(configure("speech", start=(tmp_path / "start",), spell_in="words"), toy_model, tokenizer, CPU)
