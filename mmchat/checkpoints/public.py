@@ -8,22 +8,40 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 
-from huggingface_hub import save_torch_state_dict
 from torch import Tensor
 
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles
-from mmchat.checkpoints.families.llava import LLAVA
 from mmchat.checkpoints.families.names import MappedWeights
-from mmchat.checkpoints.families.qwen2_audio import QWEN2_AUDIO
-from mmchat.checkpoints.families.voxtral import VOXTRAL
 from mmchat.checkpoints.store import CONFIG_FILE, Checkpoint
 from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import ChatTokenizer
 
-FAMILIES: dict[str, Family] = {"llava": LLAVA, "qwen2_audio": QWEN2_AUDIO, "voxtral": VOXTRAL}
-"""By the `model_type` that stands in `config.json`."""
+FAMILIES = ("llava", "qwen2_audio", "voxtral")
+"""The `model_type` that stands in `config.json` of each."""
+
+
+def family_of(model_type: str) -> Family:
+    """One of `FAMILIES`. It is imported when it is asked for: each brings much of transformers with it.
+
+    Raises:
+        CheckpointError: there is no such family.
+    """
+    match model_type:
+        case "llava":
+            from mmchat.checkpoints.families.llava import LLAVA
+
+            return LLAVA
+        case "qwen2_audio":
+            from mmchat.checkpoints.families.qwen2_audio import QWEN2_AUDIO
+
+            return QWEN2_AUDIO
+        case "voxtral":
+            from mmchat.checkpoints.families.voxtral import VOXTRAL
+
+            return VOXTRAL
+    raise CheckpointError(f"models of type {model_type!r} cannot be read; these can: {', '.join(FAMILIES)}")
 
 
 def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
@@ -44,10 +62,7 @@ def open_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
         return Checkpoint(folder)  # says what is wrong with it
     if not isinstance(config, dict) or "model_type" not in config:
         return Checkpoint(folder)
-    family = FAMILIES.get(config["model_type"])
-    if family is None:
-        known = ", ".join(FAMILIES)
-        raise CheckpointError(f"{folder}: models of type {config['model_type']!r} cannot be read; these can: {known}")
+    family = family_of(config["model_type"])
     return PublicCheckpoint(HubFiles(folder, family.chat_template), family, name or folder.name)
 
 
@@ -64,7 +79,9 @@ def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None
     Raises:
         CheckpointError: the model has something that the family has no place for; says what.
     """
-    chosen = FAMILIES[family]
+    from huggingface_hub import save_torch_state_dict
+
+    chosen = family_of(family)
     if chosen.write_settings is None:
         raise CheckpointError(f"folders of the family {family} are read here, and not written")
     partial = folder.with_name(folder.name + ".partial")
