@@ -377,7 +377,7 @@ def test_text_alone_imports_neither_open_clip_nor_whisper(tiny_checkpoint: Path)
         "import json, sys\n"
         "from mmchat import Assistant\n"
         "text = Assistant.load(sys.argv[1], device='cpu').reply('hi', max_new_tokens=3).text\n"
-        "print(json.dumps([text, *sorted(name for name in sys.modules if '.' not in name)]))\n"
+        "print(json.dumps([text, *sorted(sys.modules)]))\n"
     )
     root = Path(mmchat.__file__).parents[1]
     done = subprocess.run(
