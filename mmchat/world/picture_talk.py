@@ -242,7 +242,7 @@ def _is_there(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) 
     if scene.placed and rng.random() < 0.5:
         thing = rng.choice(in_order(scene))
         asked = question("is_there", _SOURCE, rng, split, **words_of(thing))
-        return Exchange(asked, answer("yes_there", rng, **words_of(thing)), ("yes",), short="Yes.")
+        return Exchange(asked, answer("yes_there", rng, seen=seen(scene), **words_of(thing)), ("yes",), short="Yes.")
     absent = words_of(_absent(scene, things, rng))
     content = seen(scene) if scene.placed else f"nothing but {ground(scene)}"
     asked = question("is_there", _SOURCE, rng, split, **absent)

@@ -69,11 +69,11 @@ count
 = no | none
 is_there
 > #0 is there a cat?
-< Yes, there is a cat in the picture.
+< I see a cat. So yes, there is a cat.
 = yes
 is_this
 > #0 Is this rain?
-< No, this is not rain. This is a cat.
+< This is a cat. So no, it is not rain.
 = no
 followup
 > #0 Describe this.
@@ -132,7 +132,7 @@ count
 = three
 is_there
 > #0 is there a dog
-< No, there is no dog in the picture. I see three cats.
+< I see three cats. So no, there is no dog.
 = no
 followup
 > #0 Describe this.
@@ -278,7 +278,7 @@ name
 = dog
 is_this
 > #0 Is this a cat?
-< No, this is not a cat. This is a dog.
+< This is a dog. So no, it is not a cat.
 = no
 use
 > #0 what is it for?

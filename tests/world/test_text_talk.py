@@ -79,7 +79,7 @@ text_place
 = grows on trees
 is_a
 > is a dog an animal?
-< Yes, a dog is an animal.
+< A dog is an animal. So yes.
 = yes
 category_example
 > Name an animal
