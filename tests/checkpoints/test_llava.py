@@ -221,6 +221,7 @@ def test_damaged_weights_are_refused_by_name(
         ("config.json", "projector_hidden_act", "relu", "projector_hidden_act 'relu' is not supported"),
         ("config.json", "vision_feature_layer", [-2, -1], "vision_feature_layer [-2, -1] is not supported"),
         ("config.json", "model_type", "blip", "models of type 'blip' cannot be read; these can: llava"),
+        ("config.json", "vision_config", {"model_type": "clip_vision_model", "hidden_size": "wide"}, "config.json: "),
         ("config.json", "image_token_index", 999, "the tokenizer has no token 999, the image's"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -30,9 +31,22 @@ class HubFiles:
         """`config.json`."""
         return self._json("config.json")
 
-    def settings(self) -> dict[str, Any]:
-        """`config.json` without its `model_type`, as a configuration class of transformers takes it."""
-        return {key: value for key, value in self.config.items() if key != "model_type"}
+    @cached_property
+    def settings(self) -> Any:
+        """`config.json` as the configuration class of transformers, which fills in what it leaves out.
+
+        Raises:
+            CheckpointError: it has a value that transformers does not accept.
+        """
+        from huggingface_hub.errors import StrictDataclassError
+        from transformers import AutoConfig
+
+        given = {key: value for key, value in self.config.items() if key != "model_type"}
+        try:
+            return AutoConfig.for_model(self.config["model_type"], **given)
+        except (ValueError, TypeError, LookupError, AttributeError, StrictDataclassError) as error:
+            where = self.folder / "config.json"
+            raise CheckpointError(f"{where}: {shorten(str(error), 200, placeholder=' …')}") from error
 
     @cached_property
     def image_processor(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
     Raises:
         CheckpointError: it uses something of the family that is not supported; says what.
     """
-    config = AutoConfig.for_model("llava", **files.settings())
+    config = files.settings
     if config.projector_hidden_act != "gelu":
         raise CheckpointError(f"{files.folder}: projector_hidden_act {config.projector_hidden_act!r} is not supported")
     image = files.tokenizer.id_to_token(config.image_token_index)

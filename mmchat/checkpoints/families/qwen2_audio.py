@@ -5,7 +5,7 @@ Names as in https://huggingface.co/Qwen/Qwen2-Audio-7B-Instruct
 
 from __future__ import annotations
 
-from transformers import AutoConfig, Qwen2AudioProcessor
+from transformers import Qwen2AudioProcessor
 
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles, decoder_settings
@@ -21,7 +21,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
     Raises:
         CheckpointError: it uses something of the family that is not supported; says what.
     """
-    config = AutoConfig.for_model("qwen2_audio", **files.settings())
+    config = files.settings
     audio = files.tokenizer.id_to_token(config.audio_token_index)
     if audio is None:
         raise CheckpointError(f"{files.folder}: the tokenizer has no token {config.audio_token_index}, the clip's")

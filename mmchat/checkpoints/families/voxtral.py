@@ -5,8 +5,6 @@ Names as in https://huggingface.co/mistralai/Voxtral-Mini-3B-2507
 
 from __future__ import annotations
 
-from transformers import AutoConfig
-
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles, decoder_settings
 from mmchat.checkpoints.families.names import rule
@@ -37,7 +35,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
     Raises:
         CheckpointError: it uses something of the family that is not supported; says what.
     """
-    config = AutoConfig.for_model("voxtral", **files.settings())
+    config = files.settings
     if config.projector_hidden_act != "gelu":
         raise CheckpointError(f"{files.folder}: projector_hidden_act {config.projector_hidden_act!r} is not supported")
     audio = files.tokenizer.id_to_token(config.audio_token_id)
