@@ -99,9 +99,11 @@ class AudioEncoderConfig(_Frozen):
     n_audio_state: int
     n_audio_head: int
     n_audio_layer: int
-    padding: Literal["none", "masked", "full"] = "none"
+    padding: Literal["none", "masked", "full", "zeros"] = "none"
     """What follows a clip in its last chunk: nothing; silence that is heard at the clip's end and attended to by nobody
-    (`masked`); or silence that becomes features like any sound, in one spectrogram with all of the clip (`full`)."""
+    (`masked`); silence that becomes features like any sound, in one spectrogram with all of the clip (`full`); or, in
+    such a spectrogram and if there is more than one chunk, zeros that become features and are attended to by nobody
+    (`zeros`)."""
     final_norm: bool = True
     """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
 
@@ -155,6 +157,9 @@ class SpecialTokens(_Frozen):
     """Placeholder: replaced by one cross-modal token of a picture."""
     audio: str | None = "<|audio|>"
     """Placeholder: replaced by one cross-modal token of a clip."""
+    fill: str | None = None
+    """The token whose id fills the runs of media where the decoder embeds no placeholders, as where they were added to
+    the tokenizer of a text model; by default the placeholder's own."""
     markers: tuple[str, ...] = (
         "<|system|>", "<|user|>", "<|assistant|>",
         "<|image_start|>", "<|image_end|>", "<|audio_start|>", "<|audio_end|>",
@@ -173,7 +178,7 @@ class SpecialTokens(_Frozen):
     @property
     def all(self) -> tuple[str, ...]:
         """Every special token, in the order of their ids."""
-        ours = (self.pad, self.end, *self.markers, self.image, self.audio, self.begin, *self.also_end)
+        ours = (self.pad, self.end, *self.markers, self.image, self.audio, self.begin, self.fill, *self.also_end)
         return tuple(dict.fromkeys(token for token in ours if token is not None))
 
 

@@ -8,6 +8,7 @@ import shutil
 from functools import cached_property
 from pathlib import Path
 
+from tokenizers import AddedToken
 from torch import Tensor
 
 from mmchat.checkpoints.families.family import Family
@@ -18,7 +19,7 @@ from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import ChatTokenizer
 
-FAMILIES = ("llava", "qwen2_audio", "voxtral")
+FAMILIES = ("llava", "qwen2_audio", "ultravox", "voxtral")
 """The `model_type` that stands in `config.json` of each."""
 
 
@@ -37,6 +38,10 @@ def family_of(model_type: str) -> Family:
             from mmchat.checkpoints.families.qwen2_audio import QWEN2_AUDIO
 
             return QWEN2_AUDIO
+        case "ultravox":
+            from mmchat.checkpoints.families.ultravox import ULTRAVOX
+
+            return ULTRAVOX
         case "voxtral":
             from mmchat.checkpoints.families.voxtral import VOXTRAL
 
@@ -90,10 +95,10 @@ def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None
     try:
         chosen.write_settings(partial, checkpoint.config, checkpoint.tokenizer())
         tensors: dict[str, Tensor] = {}
-        for component in chosen.rules:
+        for component, rules in chosen.rules(checkpoint.config).items():
             weights = checkpoint.weights(component)
             for name in weights.shapes():
-                tensors |= chosen.theirs(component, name, weights.tensor(name))
+                tensors |= chosen.theirs(rules, name, weights.tensor(name))
         save_torch_state_dict(tensors, partial, metadata={"format": "pt"})
     except BaseException:
         shutil.rmtree(partial)
@@ -118,7 +123,11 @@ class PublicCheckpoint(Checkpoint):
 
     def tokenizer(self) -> ChatTokenizer:
         """The tokenizer with its chat template."""
-        return ChatTokenizer(self._files.tokenizer, self._template, self.config.tokens)
+        tokenizer, tokens = self._files.tokenizer, self.config.tokens
+        if tokens.fill is not None:  # the placeholders may be in no vocabulary
+            media = [token for token in (tokens.image, tokens.audio) if token is not None]
+            tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in media])
+        return ChatTokenizer(tokenizer, self._template, tokens)
 
     def weights(self, name: str) -> Weights:
         """The weights of a component.
@@ -144,9 +153,9 @@ class PublicCheckpoint(Checkpoint):
         Raises:
             CheckpointError: as for `weights`.
         """
-        self._family.read(self._files.weights())
+        self._family.read(self._family.weights(self._files), self.config)
         return 0
 
     @cached_property
     def _weights(self) -> dict[str, MappedWeights]:
-        return self._family.read(self._files.weights())
+        return self._family.read(self._family.weights(self._files), self.config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -16,18 +16,33 @@ from mmchat.errors import CheckpointError
 _MOST_NAMED = 5
 
 
-class Weights(Protocol):
+class Tensors(Protocol):
     """Tensors by name; shapes are known without reading them."""
 
     where: Path
     """What an error message names."""
 
-    def shapes(self) -> Mapping[str, tuple[int, ...] | None]:
-        """The shape of each tensor; None where a part of it is missing."""
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each tensor."""
         ...
 
     def tensor(self, name: str) -> Tensor:
         """One tensor, on the CPU, in the type it is stored in."""
+        ...
+
+
+class Weights(Protocol):
+    """The weights of a component by our names."""
+
+    where: Path
+    """What an error message names."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...] | None]:
+        """The shape of each weight; None where a part of it is missing."""
+        ...
+
+    def tensor(self, name: str) -> Tensor:
+        """One weight, on the CPU, in the type it is stored in."""
         ...
 
     def present(self, name: str) -> str:
@@ -79,6 +94,33 @@ class WeightFiles:
     def count(self) -> int:
         """How many numbers all tensors hold."""
         return sum(math.prod(shape) for shape in self._shapes.values())
+
+
+class JoinedTensors:
+    """Tensors of several checkpoints under one set of names; of two with one name the first counts."""
+
+    def __init__(self, where: Path, parts: Iterable[tuple[Tensors, Callable[[str], str | None]]]) -> None:
+        """
+        Args:
+            where: what an error message names.
+            parts: tensors, and what each of their names becomes here; None leaves it out.
+        """
+        self.where = where
+        self._places: dict[str, tuple[Tensors, str]] = {}
+        for tensors, rename in parts:
+            for theirs in tensors.shapes():
+                name = rename(theirs)
+                if name is not None:
+                    self._places.setdefault(name, (tensors, theirs))
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of each tensor."""
+        return {name: tensors.shapes()[theirs] for name, (tensors, theirs) in self._places.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor, on the CPU, in the type it is stored in."""
+        tensors, theirs = self._places[name]
+        return tensors.tensor(theirs)
 
 
 def compare(component: nn.Module, weights: Weights) -> None:

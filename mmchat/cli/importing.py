@@ -17,7 +17,8 @@ def import_model(
 ) -> None:
     """Write a public checkpoint as a folder of mmchat's own, to look into, train on or share.
 
-    Families: LLaVA-1.5 in the layout of llava-hf, Qwen2-Audio, Voxtral. --model reads the same folders as they are.
+    Families: LLaVA-1.5 in the layout of llava-hf, Qwen2-Audio, Ultravox, Voxtral. --model reads the same folders as
+    they are.
     """
     if dest.exists():
         raise OptionError(f"{dest} exists: give a folder that does not")

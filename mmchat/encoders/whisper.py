@@ -6,6 +6,7 @@ B clips of one length, M mel bands, F mel frames (100 a second), T features (50 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,15 +21,31 @@ FEATURES_PER_SECOND = 50
 _SAMPLES_PER_FRAME: int = HOP_LENGTH
 _SAMPLES_PER_FEATURE = 2 * _SAMPLES_PER_FRAME
 _SHORTEST = 8 * _SAMPLES_PER_FEATURE  # shorter clips are padded with silence: the spectrogram needs 400 samples
+_FEWEST_FRAMES = 2
+
+
+class Chunk(NamedTuple):
+    """30 s of a clip, or what is left of it, as the encoder reads it."""
+
+    mel: Tensor
+    """(M, F) log-mel spectrogram."""
+    heard: int
+    """How many of its features are of the clip, and attended to."""
 
 
 class WhisperAudioEncoder(nn.Module):
     """Whisper's encoder; with its positions sliced where the clip is not padded to 30 s."""
 
-    def __init__(self, config: AudioEncoderConfig) -> None:
+    def __init__(self, config: AudioEncoderConfig, multiple: int = 1) -> None:
+        """
+        Args:
+            config: with fresh weights.
+            multiple: over zeros, features go on to a multiple of this: as many as the projector makes one token of.
+        """
         super().__init__()
         self.config = config
         self.width = config.n_audio_state
+        self._multiple = multiple
         self._window = config.n_audio_ctx * _SAMPLES_PER_FEATURE
         self.encoder = AudioEncoder(
             config.n_mels, config.n_audio_ctx, config.n_audio_state, config.n_audio_head, config.n_audio_layer
@@ -38,43 +55,67 @@ class WhisperAudioEncoder(nn.Module):
 
     def num_features(self, samples: int) -> list[int]:
         """How many features each chunk of a clip of so many 16 kHz samples has; a full chunk has `n_audio_ctx`."""
-        return [self._num_features(length) for length in self._chunk_lengths(samples)]
+        features = [self._num_heard(length) for length in self._chunk_lengths(samples)]
+        return features if len(features) == 1 else [*features[:-1], self._filled(features[-1])]
 
-    def preprocess(self, waveform: np.ndarray) -> list[Tensor]:
-        """A (samples,) waveform at 16 kHz to one (M, F) log-mel spectrogram a chunk.
-
-        F is twice the number of features, and one more where silence is heard behind them.
-        """
+    def preprocess(self, waveform: np.ndarray) -> list[Chunk]:
+        """A (samples,) waveform at 16 kHz to chunks; F is about twice the number of features."""
         samples = torch.from_numpy(waveform)
         lengths = self._chunk_lengths(len(waveform))
-        if self.config.padding == "full":
-            return list(self._mel(samples, len(lengths) * self._window).chunk(len(lengths), dim=1))
-        return [self._chunk_mel(chunk) for chunk in torch.split(samples, lengths)]
+        match self.config.padding:
+            case "full":
+                mels = self._mel(samples, len(lengths) * self._window).chunk(len(lengths), dim=1)
+            case "zeros":
+                mels = self._mel_over_zeros(samples)
+            case _:
+                mels = tuple(self._chunk_mel(chunk) for chunk in torch.split(samples, lengths))
+        return [Chunk(mel, self._num_heard(length)) for mel, length in zip(mels, lengths, strict=True)]
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """(B, M, F) spectrograms of one length to (B, T, Da) features, T = ⌊F / 2⌋.
+    def forward(self, mel: Tensor, heard: int | None = None) -> Tensor:
+        """(B, M, F) spectrograms of one length to (B, T, Da) features.
 
         Equal to `whisper.model.AudioEncoder.forward` where T is `n_audio_ctx`.
+
+        Args:
+            mel: the spectrograms.
+            heard: how many features are attended to; by default all.
         """
         x = F.gelu(self.encoder.conv1(mel))
-        x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)[:, : mel.shape[-1] // 2]  # B, T, Da
+        x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)  # B, T, Da
+        if self.config.padding == "masked":
+            x = x[:, : mel.shape[-1] // 2]  # the silence behind the clip becomes no feature of its own
         x = (x + self.encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
         for block in self.encoder.blocks:
-            x = block(x)
+            normed = block.attn_ln(x)
+            x = x + block.attn(normed, normed[:, :heard])[0]
+            x = x + block.mlp(block.mlp_ln(x))
         features: Tensor = self.encoder.ln_post(x)
         return features
 
-    def _num_features(self, length: int) -> int:
+    def _num_heard(self, length: int) -> int:
         match self.config.padding:
             case "none":
                 return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
-            case "masked":
+            case "masked" | "zeros":
                 return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
             case "full":
                 return self.config.n_audio_ctx
 
+    def _filled(self, features: int) -> int:
+        """How many features the last of several chunks has with those over zeros."""
+        return min(self.config.n_audio_ctx, -(-features // self._multiple) * self._multiple)
+
+    def _mel_over_zeros(self, samples: Tensor) -> tuple[Tensor, ...]:
+        frames = max(_FEWEST_FRAMES, math.ceil(len(samples) / _SAMPLES_PER_FRAME))
+        mel = self._mel(samples, frames * _SAMPLES_PER_FRAME)
+        *full, last = torch.split(mel, 2 * self.config.n_audio_ctx, dim=1)
+        if full:
+            features = self._filled(math.ceil(last.shape[1] / 2))
+            last = F.pad(last, (0, 2 * features - last.shape[1]))
+        return (*full, last)
+
     def _chunk_mel(self, chunk: Tensor) -> Tensor:
-        features = self._num_features(len(chunk))
+        features = self._num_heard(len(chunk))
         if self.config.padding == "none":
             return self._mel(chunk, features * _SAMPLES_PER_FEATURE)
         return self._mel(chunk, self._window)[:, : 2 * features + 1]  # the convolutions hear one frame on

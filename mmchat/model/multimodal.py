@@ -69,7 +69,7 @@ class Multimodal(nn.Module):
 
         if config.audio_projector.positions:
             raise ConfigError("audio_projector.positions: Whisper's features say when; only pictures take positions")
-        hearing = WhisperAudioEncoder(config.audio_encoder)
+        hearing = WhisperAudioEncoder(config.audio_encoder, config.audio_projector.neighbours)
         projector = Projector(config.audio_projector, hearing.width, self.decoder.width)
         return {"audio_encoder": hearing, "audio_projector": projector}
 
@@ -164,16 +164,17 @@ class Multimodal(nn.Module):
         if not parts:
             return []
         assert self.audio_encoder is not None
-        mels = [
-            (owner, mel) for owner, part in enumerate(parts) for mel in self.audio_encoder.preprocess(part.waveform)
+        chunks = [
+            (owner, chunk) for owner, part in enumerate(parts) for chunk in self.audio_encoder.preprocess(part.waveform)
         ]
-        heard: dict[int, Tensor] = {}
-        for length in {mel.shape[-1] for _, mel in mels}:
-            alike = [index for index, (_, mel) in enumerate(mels) if mel.shape[-1] == length]
-            batch = torch.stack([mels[index][1] for index in alike])  # B, M, F
-            heard.update(zip(alike, self.audio_encoder(batch), strict=True))
+        features: dict[int, Tensor] = {}
+        for frames, heard in {(chunk.mel.shape[-1], chunk.heard) for _, chunk in chunks}:
+            alike = [i for i, (_, chunk) in enumerate(chunks) if (chunk.mel.shape[-1], chunk.heard) == (frames, heard)]
+            batch = torch.stack([chunks[index][1].mel for index in alike])  # B, M, F
+            features.update(zip(alike, self.audio_encoder(batch, heard), strict=True))
         return [
-            tuple(heard[index] for index, (owner, _) in enumerate(mels) if owner == clip) for clip in range(len(parts))
+            tuple(features[index] for index, (owner, _) in enumerate(chunks) if owner == clip)
+            for clip in range(len(parts))
         ]
 
 

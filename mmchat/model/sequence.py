@@ -68,17 +68,17 @@ def build_sequence(
     spans: list[Span] = []
     ends_answer = False
     for token in tokenizer.render(messages, answer_next):
-        length, label = 1, IGNORED
+        index, length, label = token.id, 1, IGNORED
         if token.turn is not None:
             ends_answer = messages[token.turn].role == "assistant"
             label = token.id if ends_answer else IGNORED
         elif token.id in (tokenizer.image_id, tokenizer.audio_id):
             part, turn = _next_media(media, len(spans), token.id, tokenizer)
-            length = num_tokens(part)
+            index, length = tokenizer.fill_id(token.id), num_tokens(part)
             spans.append(Span(part, turn, len(ids), length))
         elif token.id == tokenizer.end_id and ends_answer:
             ends_answer, label = False, token.id
-        ids += [token.id] * length
+        ids += [index] * length
         labels += [label] * length
     if len(spans) != len(media):
         raise FusionError(

@@ -89,14 +89,21 @@ class ChatTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of ids, special tokens included."""
-        return int(self._source.get_vocab_size())
+        """How many ids a decoder has to embed, special tokens included."""
+        if self.tokens.fill is None:
+            return int(self._source.get_vocab_size())
+        vocabulary = self._source.get_vocab()
+        return 1 + max(vocabulary[token] for token in vocabulary.keys() - {self.tokens.image, self.tokens.audio})
 
     def token_id(self, token: str) -> int:
         """The id of a token that is known to be there."""
         index = self._source.token_to_id(token)
         assert index is not None, token
         return int(index)
+
+    def fill_id(self, placeholder: int) -> int:
+        """The id that fills the run of a picture or clip."""
+        return placeholder if self.tokens.fill is None else self.token_id(self.tokens.fill)
 
     def encode(self, text: str) -> list[int]:
         """Ids of text that somebody typed; a special token's name in it stays plain text."""

@@ -80,7 +80,7 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         chosen = self._clips[first : first + self._batch_size]
         longest = max(len(samples) for samples, _ in chosen)
         waveforms = [np.pad(samples, (0, longest - len(samples))).astype(np.float32) / 32767 for samples, _ in chosen]
-        mels = torch.stack([mask(self._encoder.preprocess(waveform)[0], rng) for waveform in waveforms])
+        mels = torch.stack([mask(self._encoder.preprocess(waveform)[0].mel, rng) for waveform in waveforms])
         targets = torch.tensor([letter for _, letters in chosen for letter in letters])
         return SpeechBatch(mels, targets, torch.tensor([len(letters) for _, letters in chosen]))
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.llava import LLAVA
 from mmchat.checkpoints.weights import WeightFiles, compare
+from mmchat.config import ModelConfig
 from mmchat.errors import CheckpointError
 from mmchat.model.multimodal import Multimodal
 
@@ -109,15 +110,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def config(folder: Path) -> ModelConfig:
+    return LLAVA.model_config(HubFiles(folder), "llava")
+
+
 def on_meta(folder: Path) -> dict[str, nn.Module]:
     with torch.device("meta"):
-        model = Multimodal(LLAVA.model_config(HubFiles(folder), "llava"))
+        model = Multimodal(config(folder))
         return {"decoder": model.decoder, **model.fresh("image")}
 
 
 def test_every_name_has_its_place_and_every_weight_its_name(folder: Path) -> None:
     shapes = dict(published())
-    weights = LLAVA.read(Index(shapes))
+    weights = LLAVA.read(Index(shapes), config(folder))
     components = on_meta(folder)
     for name, component in components.items():
         compare(component, weights[name])
@@ -130,4 +135,4 @@ def test_a_layer_too_few_is_noticed(folder: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"language_model\.model\.layers\.31\.self_attn\.q_proj\.weight is missing"
     ):
-        compare(on_meta(folder)["decoder"], LLAVA.read(Index(shapes))["decoder"])
+        compare(on_meta(folder)["decoder"], LLAVA.read(Index(shapes), config(folder))["decoder"])

@@ -48,14 +48,14 @@ def clip(samples: int) -> np.ndarray:
 @torch.no_grad()
 def features(encoder: WhisperAudioEncoder, waveform: np.ndarray) -> list[Tensor]:
     """(T, Da) of each chunk."""
-    return [encoder(mel[None])[0] for mel in encoder.preprocess(waveform)]
+    return [encoder(mel[None], heard)[0] for mel, heard in encoder.preprocess(waveform)]
 
 
 @torch.no_grad()
 def test_features_of_30_seconds_equal_those_of_whisper(ours: WhisperAudioEncoder) -> None:
     waveform = clip(FULL)
     mel = whisper.log_mel_spectrogram(whisper.pad_or_trim(waveform), 80)
-    (chunk,) = ours.preprocess(waveform)
+    ((chunk, _),) = ours.preprocess(waveform)
     torch.testing.assert_close(chunk, mel)
     theirs = reference(ours, 1500)(mel[None])
     torch.testing.assert_close(ours(chunk[None]), theirs)
@@ -103,9 +103,24 @@ def test_a_long_clip_is_heard_to_its_end(ours: WhisperAudioEncoder, samples: int
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("seconds", "features_of"), [(2, [100]), (31, [1500, 56]), (59.99, [1500, 1500])])
+def test_over_zeros_features_go_on_to_a_whole_token(seconds: float, features_of: list[int]) -> None:
+    """Nobody attends to them: what is of the clip is as it would be without them."""
+    torch.manual_seed(0)
+    encoder = WhisperAudioEncoder(toy(padding="zeros"), multiple=8).eval()
+    waveform = clip(round(seconds * SAMPLE_RATE))
+    assert encoder.num_features(len(waveform)) == features_of
+    assert [len(chunk) for chunk in features(encoder, waveform)] == features_of
+    mel, heard = encoder.preprocess(waveform)[-1]
+    assert heard == round((seconds % 30) * FEATURES_PER_SECOND)
+    alone = encoder(mel[None, :, : 2 * heard])[0]
+    torch.testing.assert_close(encoder(mel[None], heard)[0, :heard], alone)
+
+
+@torch.no_grad()
 def test_clips_of_one_length_have_the_same_features_in_a_batch(ours: WhisperAudioEncoder) -> None:
     first, second = clip(SAMPLE_RATE), clip(SAMPLE_RATE)[::-1].copy()
-    together = ours(torch.stack([*ours.preprocess(first), *ours.preprocess(second)]))
+    together = ours(torch.stack([ours.preprocess(each)[0].mel for each in (first, second)]))
     torch.testing.assert_close(together[0], features(ours, first)[0])
     torch.testing.assert_close(together[1], features(ours, second)[0])
 
@@ -119,5 +134,5 @@ def test_a_smaller_window_makes_shorter_chunks() -> None:
 
 @pytest.mark.parametrize("bands", [80, 128])
 def test_spectrograms_have_the_bands_of_the_weights(bands: int) -> None:
-    (mel,) = WhisperAudioEncoder(toy(n_mels=bands)).to(torch.bfloat16).preprocess(clip(SAMPLE_RATE))
+    ((mel, _),) = WhisperAudioEncoder(toy(n_mels=bands)).to(torch.bfloat16).preprocess(clip(SAMPLE_RATE))
     assert (mel.shape, mel.dtype) == ((bands, 100), torch.bfloat16)

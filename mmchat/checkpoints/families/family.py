@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
 from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.names import MappedWeights, NameMap, Rule
-from mmchat.checkpoints.weights import WeightFiles, refuse
+from mmchat.checkpoints.weights import Tensors, refuse
 from mmchat.config import ModelConfig
 from mmchat.model.tokenizer import ChatTokenizer
+
+Rules = Mapping[str, tuple[Rule, ...]]
+"""By the name of our component."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,11 @@ class Family:
 
     model_config: Callable[[HubFiles, str], ModelConfig]
     """Of a folder and the name to show."""
-    rules: Mapping[str, tuple[Rule, ...]]
-    """By the name of our component."""
-    spellings: Mapping[str, str]
+    rules: Callable[[ModelConfig], Rules]
+    """Of a model of the family."""
+    weights: Callable[[HubFiles], Tensors] = HubFiles.weights
+    """All tensors of a model, those of other checkpoints that it names included."""
+    spellings: Mapping[str, str] = field(default_factory=dict)
     """Beginnings of names, as regular expressions, in other releases, and what `rules` call them; the first that
     matches is replaced, then the next is tried."""
     unused: tuple[str, ...] = ()
@@ -35,24 +40,24 @@ class Family:
     """The other way, where there is one: into an empty folder, everything but the weights. Raises a CheckpointError
     that says what of the model the family has no setting for."""
 
-    def read(self, files: WeightFiles) -> dict[str, MappedWeights]:
+    def read(self, tensors: Tensors, config: ModelConfig) -> dict[str, MappedWeights]:
         """The weights of each component.
 
         Raises:
             CheckpointError: a tensor belongs to no component; names it.
         """
-        spelling = {self._known(name): name for name in files.shapes()}
-        maps = {component: NameMap(rules) for component, rules in self.rules.items()}
-        refuse(files.where, [
+        spelling = {self._known(name): name for name in tensors.shapes()}
+        maps = {component: NameMap(rules) for component, rules in self.rules(config).items()}
+        refuse(tensors.where, [
             f"{theirs} is not part of the model"
             for known, theirs in spelling.items()
             if known not in self.unused and not any(names.ours(known) for names in maps.values())
         ])  # fmt: skip
-        return {component: MappedWeights(files, spelling, names) for component, names in maps.items()}
+        return {component: MappedWeights(tensors, spelling, names) for component, names in maps.items()}
 
-    def theirs(self, component: str, ours: str, tensor: Tensor) -> dict[str, Tensor]:
+    def theirs(self, rules: Sequence[Rule], ours: str, tensor: Tensor) -> dict[str, Tensor]:
         """One of our weights under the names of the family."""
-        names = NameMap(self.rules[component]).theirs(ours)
+        names = NameMap(rules).theirs(ours)
         return {name: part.clone() for name, part in zip(names, tensor.chunk(len(names)), strict=True)}
 
     def _known(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
@@ -10,6 +11,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.weights import WeightFiles
 from mmchat.config import SpecialTokens
 from mmchat.errors import CheckpointError
@@ -38,15 +40,37 @@ class HubFiles:
         Raises:
             CheckpointError: it has a value that transformers does not accept.
         """
+        return self.settings_of(self.config)
+
+    def settings_of(self, values: Mapping[str, Any]) -> Any:
+        """What `config.json` says of a part of the model, as the configuration class of transformers.
+
+        Raises:
+            CheckpointError: as for `settings`.
+        """
         from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
 
-        given = {key: value for key, value in self.config.items() if key != "model_type"}
+        given = {key: value for key, value in values.items() if key != "model_type"}
         try:
-            return AutoConfig.for_model(self.config["model_type"], **given)
+            return AutoConfig.for_model(values["model_type"], **given)
         except (ValueError, TypeError, LookupError, AttributeError, StrictDataclassError) as error:
             where = self.folder / "config.json"
             raise CheckpointError(f"{where}: {shorten(str(error), 200, placeholder=' …')}") from error
+
+    def base(self, key: str) -> HubFiles | None:
+        """The checkpoint that `config.json` names under a key, a folder or an id on the hub; None where it names none.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it cannot be downloaded.
+        """
+        name = self.config.get(key)
+        if name is None:
+            return None
+        try:
+            return HubFiles(find_model(name))
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder / 'config.json'}: {key}: {error}") from error
 
     @cached_property
     def image_processor(self) -> dict[str, Any]:

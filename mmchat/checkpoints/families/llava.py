@@ -183,7 +183,7 @@ def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig]:
 LLAVA = Family(
     model_config=model_config,
     write_settings=write_settings,
-    rules={
+    rules=lambda _: {
         "decoder": DECODER,
         "image_encoder": (
             rule("tower.class_embedding", _TOWER + "embeddings.class_embedding"),

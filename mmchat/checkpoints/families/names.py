@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmchat.checkpoints.weights import WeightFiles
+from mmchat.checkpoints.weights import Tensors
 
 _WILDCARDS = {"{layer}": r"(?P<layer>\d+)", "{rest}": r"(?P<rest>.+)"}
 
@@ -54,7 +54,7 @@ class NameMap:
 class MappedWeights:
     """The weights of one component under our names, in files that name them otherwise."""
 
-    def __init__(self, files: WeightFiles, spelling: Mapping[str, str], names: NameMap) -> None:
+    def __init__(self, files: Tensors, spelling: Mapping[str, str], names: NameMap) -> None:
         """
         Args:
             files: theirs.

@@ -38,7 +38,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
 
 QWEN2_AUDIO = Family(
     model_config=model_config,
-    rules={
+    rules=lambda _: {
         "decoder": DECODER,
         "audio_encoder": whisper_rules("audio_tower."),
         "audio_projector": (

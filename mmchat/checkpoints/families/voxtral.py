@@ -55,7 +55,7 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
 
 VOXTRAL = Family(
     model_config=model_config,
-    rules={
+    rules=lambda _: {
         "decoder": DECODER,
         "audio_encoder": (
             *whisper_rules("audio_tower."),
