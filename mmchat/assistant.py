@@ -6,7 +6,6 @@ it saw last, by content, so that a picture is encoded once a conversation.
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
 import time
@@ -22,6 +21,7 @@ from PIL import ImageOps
 from torch import Tensor
 
 from mmchat.checkpoints.hub import find_model
+from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions
@@ -34,6 +34,7 @@ from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import ConversationLike, Message, TextPart, as_messages
 from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 
 __all__ = [
@@ -45,7 +46,6 @@ __all__ = [
     "ReplyStream",
     "Timing",
     "Usage",
-    "pick_device",
 ]
 
 _REMEMBERED_MEDIA = 64
@@ -63,6 +63,7 @@ class AssistantInfo:
     context: int
     device: str
     dtype: str
+    quantization: str | None
     tokens_per_image: int | None
     tokens_per_second: float | None
 
@@ -94,13 +95,14 @@ class _Question:
 class Assistant:
     """A loaded model that answers conversations of text, pictures and clips."""
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint, place: Placement) -> None:
         """Load the decoder of a checkpoint; encoders follow when a question first needs them."""
         began = time.perf_counter()
         self.name = checkpoint.config.name
         self._checkpoint = checkpoint
+        self._place = place
         self._tokenizer = checkpoint.tokenizer()
-        self._model: Multimodal = checkpoint.load(device, dtype)
+        self._model: Multimodal = checkpoint.load(place)
         if self._tokenizer.vocab_size > self._model.decoder.vocab_size:
             raise CheckpointError(
                 f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
@@ -112,22 +114,27 @@ class Assistant:
         self._load_s = time.perf_counter() - began
 
     @classmethod
-    def load(cls, model: str | Path | None = None, *, device: str = "auto") -> Assistant:
+    def load(
+        cls, model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto", quantize: str | None = None
+    ) -> Assistant:
         """Load a model.
 
         Args:
             model: None for the bundled model, a checkpoint folder of ours or of a family of public checkpoints, or
                 `owner/name` on the hub.
-            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; `auto` and `cuda` spread a model over all GPUs when
+                one is too small.
+            dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a CUDA device, float32 elsewhere.
+            quantize: `int8` or, on a CUDA device, `int4`: the type of the weights of the decoder's linear layers.
 
         Raises:
             CheckpointError, ConfigError: there is no such model or it is damaged.
-            OptionError: the device is not there.
+            OptionError: the device is not there, its memory is too small, or it does not know the type of number.
         """
-        place = pick_device(device)
-        half = place.type == "cuda" and torch.cuda.is_bf16_supported()
+        where = pick_device(device)
+        place = Placement(where, pick_dtype(dtype, where), pick_quantization(quantize, where))
         checkpoint = open_checkpoint(find_model(model), name=None if model is None else Path(model).name)
-        return cls(checkpoint, place, torch.bfloat16 if half else torch.float32)
+        return cls(checkpoint, fitted(checkpoint, place))
 
     def reply(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> Reply:
         """The answer to a conversation.
@@ -221,6 +228,7 @@ class Assistant:
             context=decoder.context,
             device=str(decoder.device),
             dtype=str(decoder.dtype).removeprefix("torch."),
+            quantization=self._place.quantization,
             tokens_per_image=image,
             tokens_per_second=second,
         )
@@ -340,26 +348,6 @@ class Assistant:
                 began = time.perf_counter()
                 self._checkpoint.add(self._model, modality)
                 self._load_s += time.perf_counter() - began
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a name; `auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        OptionError: there is no such device here.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise OptionError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:N or mps")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise OptionError(f"no device {name} here: there are {torch.cuda.device_count()} CUDA devices")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise OptionError("no device mps here: it needs macOS on Apple silicon")
-    return device
 
 
 def _finish(answer: Generator[str, None, Reply]) -> Reply:

@@ -26,6 +26,7 @@ from mmchat.checkpoints.weights import WeightFiles, Weights, compare, fill, uniq
 from mmchat.config import ModelConfig, load_model_config
 from mmchat.errors import CheckpointError
 from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.placement import ON_CPU, Placement
 from mmchat.model.tokenizer import TEMPLATE_FILE, TOKENIZER_FILE, ChatTokenizer
 
 CONFIG_FILE = "config.json"
@@ -70,15 +71,18 @@ class Checkpoint:
         """
         return _weights(self.folder, name)
 
-    def load(self, device: torch.device, dtype: torch.dtype) -> Multimodal:
+    def load(self, place: Placement = ON_CPU) -> Multimodal:
         """The model with its decoder, ready to answer text.
 
         Raises:
             CheckpointError: a weight is missing, left over or of another shape; names it.
         """
-        model = Multimodal(self.config)
-        fill(model.decoder, self.weights("decoder"))
-        return model.to(device=device, dtype=dtype).eval()
+        with torch.device("meta"):  # shapes alone, so that no memory is taken twice
+            model = Multimodal(self.config)
+        weights = self.weights("decoder")
+        compare(model.decoder, weights)
+        model.decoder.load_weights({name: weights.tensor(name) for name in weights.shapes()}, place)
+        return model.eval()
 
     def add(self, model: Multimodal, modality: Modality) -> None:
         """Bring the encoder and projector of a modality into a loaded model.

@@ -51,6 +51,8 @@ def ask(
     n: Number = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
     as_json: options.Json = False,
     no_stream: NoStream = False,
 ) -> None:
@@ -70,7 +72,7 @@ def ask(
         max_new_tokens=max_new_tokens,
         stop=stop,
     )
-    assistant = console.load_assistant(model, device)
+    assistant = console.load_assistant(model, device, dtype, quantize)
     if n is None and not as_json and not no_stream:
         replies = [_stream(assistant, message, system, how)]
     else:

@@ -18,6 +18,8 @@ def chat(
     stop: options.Stop = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
 ) -> None:
     """Talk at a prompt, about pictures and voice too.
 
@@ -34,7 +36,7 @@ def chat(
         max_new_tokens=max_new_tokens,
         stop=stop,
     )
-    assistant = console.load_assistant(model, device)
+    assistant = console.load_assistant(model, device, dtype, quantize)
     reader = LineReader(COMMANDS)
     if reader.interactive:
         console.note(f"{assistant.name}: /help lists the commands, Ctrl-D leaves")

@@ -119,17 +119,17 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def load_assistant(model: str | None, device: str) -> Assistant:
+def load_assistant(model: str | None, device: str, dtype: str, quantize: str | None) -> Assistant:
     """The assistant that a command talks to; tests put a fake one here.
 
     Raises:
         CheckpointError: there is no such model, or it is not what it says it is.
-        OptionError: there is no such device.
+        OptionError: there is no such device or type of number, or too little memory.
     """
     with working("loading the model"):
         from mmchat.assistant import Assistant
 
-        return Assistant.load(model, device=device)
+        return Assistant.load(model, device=device, dtype=dtype, quantize=quantize)
 
 
 def show_receipt(reply: Reply, options: GenerationOptions, media: Sequence[MediaReceipt]) -> None:

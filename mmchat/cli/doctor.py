@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mmchat.inputs.image import ImagePart
 
 MODULES = (
-    "torch", "transformers", "open_clip", "whisper", "gradio", "PIL", "numpy", "scipy", "soundfile", "safetensors",
-    "pydantic", "yaml", "jinja2", "typer", "rich", "huggingface_hub",
+    "torch", "transformers", "accelerate", "open_clip", "whisper", "gradio", "PIL", "numpy", "scipy", "soundfile",
+    "safetensors", "psutil", "pydantic", "yaml", "jinja2", "typer", "rich", "huggingface_hub",
 )  # fmt: skip
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 TONE_HZ = 440.0
@@ -35,13 +35,19 @@ class Check:
     run: Callable[[], str]
 
 
-def doctor(model: options.Model = None, device: options.Device = "auto") -> None:
+def doctor(
+    model: options.Model = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
+) -> None:
     """Check that everything works on this machine.
 
     That is: the install, audio decoding, the model's files, the device, and that pictures and voice reach the answer.
     The exit code is 1 when something failed.
     """
-    failed = sum([not _passed(check) for check in _checks(model, device)])
+    load = partial(console.load_assistant, model, device, dtype, quantize)
+    failed = sum([not _passed(check) for check in _checks(load)])
     if failed:
         raise SelfTestError(f"{failed} {'check' if failed == 1 else 'checks'} failed")
 
@@ -61,13 +67,13 @@ def _passed(check: Check) -> bool:
     return False
 
 
-def _checks(model: str | None, device: str) -> Iterator[Check]:
+def _checks(load: Callable[[], Assistant]) -> Iterator[Check]:
     """The checks in order; those of the media come only when the model has loaded."""
     yield Check("packages", _packages)
     for name in FORMATS:
         yield Check(f"audio: {name}", partial(_tone_survives, name))
     loaded: list[Assistant] = []
-    yield Check("model", lambda: _model_loads(loaded, model, device))
+    yield Check("model", lambda: _model_loads(loaded, load))
     for assistant in loaded:
         yield from _model_checks(assistant)
 
@@ -90,8 +96,8 @@ def _packages() -> str:
     return ", ".join(f"{name} {number}" for name, number in versions().items())
 
 
-def _model_loads(loaded: list[Assistant], model: str | None, device: str) -> str:
-    assistant = console.load_assistant(model, device)
+def _model_loads(loaded: list[Assistant], load: Callable[[], Assistant]) -> str:
+    assistant = load()
     loaded.append(assistant)
     return assistant.name
 

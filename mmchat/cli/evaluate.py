@@ -38,6 +38,8 @@ def evaluate(
     dataset: Dataset,
     model: options.Model = None,
     device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
     limit: Limit = None,
     kinds: Kinds = None,
     file: File = "dialogues.jsonl",
@@ -57,7 +59,7 @@ def evaluate(
         from mmchat.evaluation.report import to_text
     except ModuleNotFoundError as error:
         raise UserError(f"mmchat eval needs {error.name}: run pip install 'mmchat[eval]'") from error
-    assistant = console.load_assistant(model, device)
+    assistant = console.load_assistant(model, device, dtype, quantize)
     with console.counting() as progress:
         result = score(
             assistant,

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "open_clip_torch", "openai-whisper", "gradio")
 
 
-def info(model: options.Model = None, device: options.Device = "auto", as_json: options.Json = False) -> None:
+def info(
+    model: options.Model = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
+    as_json: options.Json = False,
+) -> None:
     """Show what the model is, what it knows and what media cost."""
-    about = console.load_assistant(model, device).describe()
+    about = console.load_assistant(model, device, dtype, quantize).describe()
     if as_json:
         card = {**asdict(about), "path": str(about.path), "versions": versions()}
         typer.echo(json.dumps(card, ensure_ascii=False, indent=2))
@@ -53,6 +59,7 @@ def media_costs(about: AssistantInfo) -> list[tuple[str, str]]:
 
 def _rows(about: AssistantInfo) -> list[tuple[str, str]]:
     parts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in about.parameters.items())
+    quantized = f", weights in {about.quantization}" if about.quantization else ""
     return [
         ("model", about.name),
         ("folder", str(about.path)),
@@ -60,6 +67,6 @@ def _rows(about: AssistantInfo) -> list[tuple[str, str]]:
         ("parameters", f"{sum(about.parameters.values()):,}: {parts}"),
         ("context", f"{about.context:,} tokens"),
         *media_costs(about),
-        ("device", f"{about.device}, {about.dtype}"),
+        ("device", f"{about.device}, {about.dtype}{quantized}"),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions().items())),
     ]

@@ -11,6 +11,10 @@ Model = Annotated[
     typer.Option(metavar="MODEL", help="A checkpoint folder, or owner/name on the hub; without it, the bundled model."),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps ...")]
+Dtype = Annotated[str, typer.Option(metavar="TYPE", help="auto, float32, bfloat16 or float16.")]
+Quantize = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="Weights of the decoder as int8 or, on a GPU, int4: less memory.")
+]
 System = Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt, put before the conversation.")]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="0 is greedy; higher is freer.  [default: 0]")]
 TopP = Annotated[

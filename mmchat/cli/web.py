@@ -14,8 +14,10 @@ def web(
     host: Annotated[str, typer.Option(metavar="HOST", help="Where to listen; 0.0.0.0 is everywhere.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")] = 7860,
     device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
 ) -> None:
     """Serve the assistant as a page for the browser; Ctrl-C ends it."""
     with console.working("starting"):
         from mmchat.serving.web import launch
-    launch(model, host, port, device)
+    launch(model, host, port, device=device, dtype=dtype, quantize=quantize)

@@ -5,15 +5,22 @@ B rows, T positions, D width of the decoder, V size of the vocabulary
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from mmchat.errors import ConfigError
+# transformers imports torchao where it is installed, and that makes torch warn its own developers.
+logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache  # noqa: E402
+
+from mmchat.errors import ConfigError, OptionError  # noqa: E402
+from mmchat.model.placement import Placement  # noqa: E402
 
 
 class Decoder(nn.Module):
@@ -43,6 +50,32 @@ class Decoder(nn.Module):
         self.width = int(self.config.hidden_size)
         self.context = int(self.config.max_position_embeddings)
         self.vocab_size = int(self.config.vocab_size)
+
+    def load_weights(self, weights: Mapping[str, Tensor], place: Placement) -> None:
+        """Take other weights than those it was built with, which may be on the meta device; from then on it answers.
+
+        Args:
+            weights: all of `state_dict`, tied ones once; they may be views of files, and are read one by one.
+            place: where they go and what they become.
+
+        Raises:
+            OptionError: the weights of this kind of decoder cannot be quantized.
+        """
+        output = self.lm.get_output_embeddings()
+        if place.quantization and not any(
+            isinstance(module, nn.Linear) and module is not output for module in self.lm.modules()
+        ):
+            raise OptionError(f"--quantize: a decoder of type {self.config.model_type} has no linear layers of torch")
+        with _without_bar():
+            self.lm = type(self.lm).from_pretrained(
+                None,
+                config=self.config,
+                state_dict={name.removeprefix("lm."): tensor for name, tensor in weights.items()},
+                attn_implementation="sdpa",
+                dtype=place.dtype,
+                device_map=_device_map(place),
+                quantization_config=_quantization(place),
+            )
 
     @property
     def device(self) -> torch.device:
@@ -86,3 +119,33 @@ class Decoder(nn.Module):
             logits_to_keep=logits_to_keep,
         )
         return output.logits, cache
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """transformers draws a bar of its own for each loading."""
+    from transformers.utils import logging as bars
+
+    enabled = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            bars.enable_progress_bar()
+
+
+def _device_map(place: Placement) -> str | dict[str, Any] | None:
+    if place.spread:
+        return "auto"
+    return None if place.device.type == "cpu" else {"": place.device}
+
+
+def _quantization(place: Placement) -> Any:
+    """What transformers is told of it."""
+    if place.quantization is None:
+        return None
+    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    return TorchAoConfig(Int8WeightOnlyConfig() if place.quantization == "int8" else Int4WeightOnlyConfig())

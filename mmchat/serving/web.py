@@ -110,15 +110,31 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
     return page
 
 
-def launch(model: str | Path | None, host: str = "127.0.0.1", port: int = 7860, device: str = "auto") -> None:
+def launch(
+    model: str | Path | None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str | None = None,
+) -> None:
     """Load a model and serve its page until interrupted; the address is said on stderr.
+
+    Args:
+        model: as for `Assistant.load`.
+        host: as for `serve`.
+        port: as for `serve`.
+        device: as for `Assistant.load`, like the rest.
+        dtype: `float32`, …
+        quantize: `int8`, …
 
     Raises:
         CheckpointError: the model is unknown or damaged; nothing is served then.
         UserError: the port is taken or the host is not this machine's.
         KeyboardInterrupt: Ctrl-C; the server is closed.
     """
-    assistant = Assistant.load(model, device=device)
+    assistant = Assistant.load(model, device=device, dtype=dtype, quantize=quantize)
     page = build_page(lambda: assistant)
     address = serve(page, host, port)
     sys.stderr.write(f"mmchat: the page is at {address} (Ctrl-C ends it)\n")

@@ -18,6 +18,7 @@ from mmchat.checkpoints.store import COMPONENTS, HASHES_FILE, Checkpoint, load_c
 from mmchat.config import ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, MessageError
 from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.placement import Placement
 from mmchat.model.tokenizer import ChatTokenizer
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 def loaded(folder: Path, dtype: torch.dtype = torch.float16) -> Multimodal:
     checkpoint = Checkpoint(folder)
-    model = checkpoint.load(CPU, dtype)
+    model = checkpoint.load(Placement(CPU, dtype))
     checkpoint.add(model, "image")
     checkpoint.add(model, "audio")
     return model
@@ -192,7 +193,7 @@ def test_a_damaged_encoder_never_becomes_part_of_the_model(folder: Path, modalit
     """The encoder was attached before its weights were read; the next question was then answered from random ones."""
     (folder / f"{modality}_projector.safetensors").unlink()
     checkpoint = Checkpoint(folder)
-    model = checkpoint.load(CPU, torch.float32)
+    model = checkpoint.load()
     with pytest.raises(CheckpointError):
         checkpoint.add(model, modality)
     assert [name for name, _ in model.named_children()] == ["decoder"]
@@ -205,7 +206,7 @@ def test_a_model_without_a_sense_says_so(folder: Path) -> None:
     path.write_text(json.dumps(values))
     checkpoint = Checkpoint(folder)
     with pytest.raises(MessageError, match="tiny cannot hear"):
-        checkpoint.add(checkpoint.load(CPU, torch.float32), "audio")
+        checkpoint.add(checkpoint.load(), "audio")
 
 
 def test_an_unknown_config_key_is_named(folder: Path) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -86,7 +85,7 @@ def clip(seconds: float, seed: int = 0) -> AudioPart:
 def loaded(folder: Path, modality: Modality) -> tuple[Multimodal, ChatTokenizer]:
     """The model of a folder with one of its senses."""
     checkpoint = open_checkpoint(folder)
-    model = checkpoint.load(torch.device("cpu"), torch.float32)
+    model = checkpoint.load()
     checkpoint.add(model, modality)
     return model, checkpoint.tokenizer()
 

@@ -22,8 +22,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeAssistant:
     """The assistant that every command gets."""
     assistant = FakeAssistant()
 
-    def load(model: str | None, device: str) -> FakeAssistant:
-        assistant.loaded.append((model, device))
+    def load(model: str | None, device: str, dtype: str, quantize: str | None) -> FakeAssistant:
+        assistant.loaded.append((model, device, dtype, quantize))
         return assistant
 
     monkeypatch.setattr(console, "load_assistant", load)

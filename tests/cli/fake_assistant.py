@@ -99,6 +99,7 @@ class FakeAssistant:
             context=512,
             device="cpu",
             dtype="float32",
+            quantization=None,
             tokens_per_image=9,
             tokens_per_second=6.25,
         )

@@ -123,7 +123,7 @@ def test_every_option_reaches_the_assistant(fake: FakeAssistant, run: Run) -> No
         *("--repetition-penalty", "1.2", "--seed", "0", "--max-new-tokens", "12", "--stop", "END", "--stop", "."),
         *("--model", "folder", "--device", "cpu"),
     )
-    assert fake.loaded == [("folder", "cpu")]
+    assert fake.loaded == [("folder", "cpu", "auto", None)]
     assert fake.asked[0].system == "Be brief."
     assert fake.asked[0].options == {
         "temperature": 0.7,
@@ -205,7 +205,7 @@ def test_errors_of_the_assistant_are_one_line(fake: FakeAssistant, run: Run, mon
     fake.says(ContextError("600 tokens do not fit the context of 512"))
     assert run("ask", "hi") == Screen(2, "", "mmchat: 600 tokens do not fit the context of 512\n")
 
-    def missing(model: str | None, device: str) -> FakeAssistant:
+    def missing(*_: str | None) -> FakeAssistant:
         raise CheckpointError("nope is no model")
 
     monkeypatch.setattr(console, "load_assistant", missing)

@@ -37,7 +37,7 @@ def test_info(fake: FakeAssistant, run: Run) -> None:
         "versions           mmchat 0.1.0, python 3.12.0, torch 2.9.0\n",
         "",
     )
-    assert fake.loaded == [(None, "cpu")]
+    assert fake.loaded == [(None, "cpu", "auto", None)]
 
 
 def test_info_as_json(fake: FakeAssistant, run: Run) -> None:
@@ -49,6 +49,7 @@ def test_info_as_json(fake: FakeAssistant, run: Run) -> None:
         "context": 512,
         "device": "cpu",
         "dtype": "float32",
+        "quantization": None,
         "tokens_per_image": 9,
         "tokens_per_second": 6.25,
         "versions": VERSIONS,
@@ -105,7 +106,7 @@ def test_doctor_names_what_failed(fake: FakeAssistant, run: Run, monkeypatch: py
 
 
 def test_doctor_without_a_model_checks_the_rest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(model: str | None, device: str) -> FakeAssistant:
+    def missing(*_: str | None) -> FakeAssistant:
         raise CheckpointError("nope is no model")
 
     monkeypatch.setattr(console, "load_assistant", missing)

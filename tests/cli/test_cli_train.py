@@ -118,7 +118,10 @@ def test_world_pack_hands_on_its_sources_and_says_how_large_it_is(run: Run, monk
 
 def test_web_listens_on_this_machine_unless_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(mmchat.serving.web, "launch", lambda *given: calls.append(given))
+    monkeypatch.setattr(mmchat.serving.web, "launch", lambda *given, **placed: calls.append((*given, placed)))
     run("web")
-    run("web", "--model", "m", "--host", "0.0.0.0", "--port", "80", "--device", "cpu")
-    assert calls == [(None, "127.0.0.1", 7860, "auto"), ("m", "0.0.0.0", 80, "cpu")]
+    run("web", "--model", "m", "--host", "0.0.0.0", "--port", "80", "--device", "cpu", "--dtype", "bfloat16")
+    assert calls == [
+        (None, "127.0.0.1", 7860, {"device": "auto", "dtype": "auto", "quantize": None}),
+        ("m", "0.0.0.0", 80, {"device": "cpu", "dtype": "bfloat16", "quantize": None}),
+    ]
