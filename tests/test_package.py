@@ -27,6 +27,11 @@ def test_the_bundled_model_travels_in_the_wheel(wheel: zipfile.ZipFile) -> None:
         assert wheel.read(f"mmchat/assets/mmchat-tiny/{path.name}") == path.read_bytes(), path.name
 
 
+def test_the_presets_travel_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    for path in (ROOT / "configs" / "models").iterdir():
+        assert wheel.read(f"mmchat/configs/models/{path.name}") == path.read_bytes(), path.name
+
+
 def test_every_data_file_of_the_package_travels(wheel: zipfile.ZipFile) -> None:
     inside = set(wheel.namelist())
     files = [path for path in (ROOT / "mmchat").rglob("*") if path.is_file() and "__pycache__" not in path.parts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -19,8 +20,13 @@ from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import ChatTokenizer
 
-FAMILIES = ("llava", "qwen2_audio", "ultravox", "voxtral")
-"""The `model_type` that stands in `config.json` of each."""
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "llava": ("pictures",),
+    "qwen2_audio": ("voice",),
+    "ultravox": ("voice",),
+    "voxtral": ("voice",),
+}
+"""The `model_type` that stands in `config.json` of each, and what its models take beside text."""
 
 
 def family_of(model_type: str) -> Family:

@@ -1,4 +1,5 @@
-"""The command line: `mmchat ask`, `chat`, `info`, `doctor`, `web`, `train`, `world`, `eval`, `import`, `export`.
+"""The command line: `mmchat ask`, `chat`, `web`; `info`, `doctor`, `models`, `pull`, `rm`, `push`, `import`, `export`;
+`world`, `train`, `eval`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mmchat import __version__
-from mmchat.cli import ask, chat, console, doctor, evaluate, importing, info, train, web, world
+from mmchat.cli import ask, chat, console, doctor, evaluate, importing, info, models, train, web, world
 from mmchat.cli.media import MediaCommand
 
 # Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
@@ -28,6 +29,10 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("import")(importing.import_model)
 app.command("export")(importing.export_model)
+app.command("models")(models.models)
+app.command("pull")(models.pull)
+app.command("rm")(models.rm)
+app.command("push")(models.push)
 
 of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
 of_world.command("build")(world.build)

@@ -73,6 +73,11 @@ def note(text: str) -> None:
     console(stderr=True).print(one_line(text), style="dim", soft_wrap=True)
 
 
+def line(text: str) -> None:
+    """Show one line on standard output."""
+    console(stderr=False).print(one_line(text), soft_wrap=True)
+
+
 def fact(name: str, value: str) -> None:
     """Show one line of a table on standard output."""
     console(stderr=False).print(f"{name:<18} {value}", soft_wrap=True)

@@ -8,7 +8,9 @@ import typer
 
 Model = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="A checkpoint folder, or owner/name on the hub; without it, the bundled model."),
+    typer.Option(
+        metavar="MODEL", help="A folder, one of mmchat models, or owner/name on the hub; else the bundled model."
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps ...")]
 Dtype = Annotated[str, typer.Option(metavar="TYPE", help="auto, float32, bfloat16 or float16.")]

@@ -9,7 +9,14 @@ from unittest.mock import MagicMock
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import filter_repo_objects
 
 from mmchat.checkpoints import hub
 from mmchat.checkpoints.hub import BUNDLED, find_model
@@ -73,7 +80,8 @@ def test_what_a_folder_is_called_changes_nothing(tiny_checkpoint: Path, tmp_path
     "model", ["nope", "./nope", "../nope", "a/b/c", "/nope", "owner/", "two words/name", "nope.gguf"]
 )
 def test_an_unknown_model_is_one_line_and_asks_no_hub(model: str) -> None:
-    assert refusal(model) == f"no model {model!r}: give a checkpoint folder, an owner/name on the hub, or mmchat-tiny"
+    told = f"no model {model!r}: give a checkpoint folder, an owner/name on the hub, or one that mmchat models lists"
+    assert refusal(model) == told
 
 
 def test_a_missing_folder_beside_others_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
@@ -113,7 +121,29 @@ def test_a_name_on_the_hub_is_downloaded_without_pickles(tmp_path: Path, monkeyp
     asked = hub_answers(monkeypatch, tmp_path / "snapshot")
     assert find_model("owner/name") == tmp_path / "snapshot"
     patterns = ["*.json", "*.safetensors", "*.jinja", "*.md", "SHA256SUMS"]
-    assert asked == [("owner/name", {"allow_patterns": patterns})]
+    (name, options), *more = asked
+    assert (name, options["allow_patterns"], more) == ("owner/name", patterns, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("model-00001-of-00002.safetensors", True),
+        ("tekken.json", True),
+        ("consolidated.safetensors", False),
+        ("model.fp32-00001-of-00002.safetensors", False),
+        ("pytorch_model.bin", False),
+    ],
+)
+def test_no_weights_are_downloaded_twice(file: str, wanted: bool) -> None:
+    kept = filter_repo_objects([file], allow_patterns=hub._PATTERNS, ignore_patterns=hub._SECOND_COPIES)
+    assert list(kept) == [file] * wanted
+
+
+def test_a_preset_leads_to_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hub_answers(monkeypatch, tmp_path / "snapshot")
+    assert find_model("llava-7b") == tmp_path / "snapshot"
+    assert [name for name, _ in asked] == ["llava-hf/llava-1.5-7b-hf"]
 
 
 def test_the_patterns_cover_a_checkpoint(tiny_checkpoint: Path) -> None:
@@ -126,7 +156,9 @@ def test_the_patterns_cover_a_checkpoint(tiny_checkpoint: Path) -> None:
     ("error", "line"),
     [
         (RepositoryNotFoundError("404", response=MagicMock()),
-         "the hub has no model owner/name, or it is private or gated: check the name and log in"),
+         "the hub has no model owner/name, or it is private: check the name and log in"),
+        (GatedRepoError("403", response=MagicMock()),
+         "owner/name is gated: accept its licence at https://huggingface.co/owner/name and log in with hf auth login"),
         (HFValidationError("Cannot have -- or .. in repo_id"),
          "the hub has no such names as owner/name: Cannot have -- or .. in repo_id"),
         (LocalEntryNotFoundError("offline"),
@@ -135,7 +167,7 @@ def test_the_patterns_cover_a_checkpoint(tiny_checkpoint: Path) -> None:
         (OSError(28, "No space left on device"), "cannot download owner/name: [Errno 28] No space left on device"),
         (RuntimeError("connection reset"), "cannot download owner/name: connection reset"),
     ],
-    ids=["missing", "name", "offline", "server", "disk", "network library"],
+    ids=["missing", "gated", "name", "offline", "server", "disk", "network library"],
 )  # fmt: skip
 def test_what_goes_wrong_with_the_hub_is_one_line(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub_answers(monkeypatch, error)
