@@ -10,16 +10,17 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import ImageOps
 from torch import Tensor
 
+from mmchat.checkpoints.about import AssistantInfo, MediaCheck
 from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
@@ -37,6 +38,9 @@ from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 
+if TYPE_CHECKING:
+    from mmchat.encoders.transcriber import Transcriber
+
 __all__ = [
     "Assistant",
     "AssistantInfo",
@@ -49,37 +53,6 @@ __all__ = [
 ]
 
 _REMEMBERED_MEDIA = 64
-_MOVED = 1e-3
-
-
-@dataclass(frozen=True)
-class AssistantInfo:
-    """What `mmchat info` shows."""
-
-    name: str
-    path: Path
-    knows: str
-    parameters: dict[str, int]
-    context: int
-    device: str
-    dtype: str
-    quantization: str | None
-    tokens_per_image: int | None
-    tokens_per_second: float | None
-
-
-@dataclass(frozen=True)
-class MediaCheck:
-    """Outcome of the self-test that media is used."""
-
-    kind: Modality
-    moved: float
-    """The largest change of a logit when the picture or clip is exchanged for another."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the logits moved by more than rounding would move them."""
-        return self.moved > _MOVED
 
 
 @dataclass(frozen=True)
@@ -95,12 +68,16 @@ class _Question:
 class Assistant:
     """A loaded model that answers conversations of text, pictures and clips."""
 
-    def __init__(self, checkpoint: Checkpoint, place: Placement) -> None:
-        """Load the decoder of a checkpoint; encoders follow when a question first needs them."""
+    def __init__(self, checkpoint: Checkpoint, place: Placement, transcriber: Transcriber | None = None) -> None:
+        """Load the decoder of a checkpoint; encoders follow when a question first needs them.
+
+        A transcriber writes down the clips of a model that cannot hear.
+        """
         began = time.perf_counter()
         self.name = checkpoint.config.name
         self._checkpoint = checkpoint
         self._place = place
+        self._transcriber = transcriber
         self._tokenizer = checkpoint.tokenizer()
         self._model: Multimodal = checkpoint.load(place)
         if self._tokenizer.vocab_size > self._model.decoder.vocab_size:
@@ -115,7 +92,13 @@ class Assistant:
 
     @classmethod
     def load(
-        cls, model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto", quantize: str | None = None
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantize: str | None = None,
+        transcriber: str | None = None,
     ) -> Assistant:
         """Load a model.
 
@@ -126,15 +109,17 @@ class Assistant:
                 one is too small.
             dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is bfloat16 on a CUDA device, float32 elsewhere.
             quantize: `int8` or, on a CUDA device, `int4`: the type of the weights of the decoder's linear layers.
+            transcriber: for a model that cannot hear, the name or file of a Whisper that writes clips down for it.
 
         Raises:
             CheckpointError, ConfigError: there is no such model or it is damaged.
-            OptionError: the device is not there, its memory is too small, or it does not know the type of number.
+            OptionError: the device is not there, its memory is too small, or it does not know the type of number; or
+                there is a transcriber, and the model hears by itself.
         """
         where = pick_device(device)
         place = Placement(where, pick_dtype(dtype, where), pick_quantization(quantize, where))
         checkpoint = open_checkpoint(find_model(model), name=None if model is None else Path(model).name)
-        return cls(checkpoint, fitted(checkpoint, place))
+        return cls(checkpoint, fitted(checkpoint, place), _transcriber(transcriber, checkpoint, where))
 
     def reply(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> Reply:
         """The answer to a conversation.
@@ -231,6 +216,7 @@ class Assistant:
             quantization=self._place.quantization,
             tokens_per_image=image,
             tokens_per_second=second,
+            transcriber=None if self._transcriber is None else self._transcriber.name,
         )
 
     def media_check(self, part: ImagePart | AudioPart) -> MediaCheck:
@@ -275,12 +261,15 @@ class Assistant:
 
     def _read(self, conversation: ConversationLike, system: str | None = None, opening: str = "") -> _Question:
         asked = time.perf_counter()
-        sequence = self._sequence(self._messages(conversation, system))
+        messages = self._messages(conversation, system)
+        transcriber = self._transcriber
+        sequence = self._sequence(messages if transcriber is None else [transcriber.written(each) for each in messages])
         begun = self._tokenizer.encode(opening)
         sequence = replace(sequence, ids=(*sequence.ids, *begun), labels=(*sequence.labels, *begun))
         with torch.inference_mode():
             prefill = self._engine.prefill(self._embed(sequence))
-        receipts = tuple(self._receipt(span.media, span.length) for span in sequence.spans)
+        lengths = {span.media.digest: span.length for span in sequence.spans}
+        receipts = tuple(self._receipt(part, lengths) for message in messages for part in message.media)
         return _Question(sequence, prefill, receipts, asked)
 
     def _answer(self, question: _Question, options: GenerationOptions, seed: int) -> Generator[str, None, Reply]:
@@ -332,8 +321,15 @@ class Assistant:
                 self._features.popitem(last=False)
         return [known[part.digest] for part in media]
 
-    def _receipt(self, part: ImagePart | AudioPart, tokens: int) -> MediaReceipt:
-        notes = [part.note, self._model.part_seen(part)]
+    def _receipt(self, part: ImagePart | AudioPart, lengths: Mapping[str, int]) -> MediaReceipt:
+        """Of a part, given how many tokens the sequence has for each that an encoder reads."""
+        notes, tokens = [part.note, self._model.part_seen(part)], lengths.get(part.digest)
+        if tokens is None:
+            assert self._transcriber is not None
+            assert isinstance(part, AudioPart)
+            text = self._transcriber.transcribe(part)
+            tokens = len(self._tokenizer.encode(text))
+            notes.append(f'{self._transcriber.name} heard "{text}"')
         seconds = part.seconds if isinstance(part, AudioPart) else None
         return MediaReceipt(_kind(part), part.name, tokens, seconds, "; ".join(filter(None, notes)) or None)
 
@@ -348,6 +344,16 @@ class Assistant:
                 began = time.perf_counter()
                 self._checkpoint.add(self._model, modality)
                 self._load_s += time.perf_counter() - began
+
+
+def _transcriber(source: str | None, checkpoint: Checkpoint, device: torch.device) -> Transcriber | None:
+    if source is None:
+        return None
+    if checkpoint.config.audio_encoder is not None:
+        raise OptionError(f"{checkpoint.config.name} hears by itself: leave the transcriber out")
+    from mmchat.encoders.transcriber import Transcriber
+
+    return Transcriber.load(source, device)
 
 
 def _finish(answer: Generator[str, None, Reply]) -> Reply:

@@ -9,24 +9,28 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import nn
+from whisper.model import Whisper
 
 import mmchat
 from mmchat.assistant import Assistant, MediaCheck, MediaReceipt, Reply, ReplyStream, Usage
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.encoders.transcriber import Transcriber
 from mmchat.encoders.whisper import WhisperAudioEncoder
 from mmchat.errors import CheckpointError, ContextError, MessageError, OptionError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
 from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.placement import ON_CPU
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
 
@@ -504,6 +508,45 @@ def test_a_model_without_senses_describes_itself(tiny_checkpoint: Path, tmp_path
     assert (about.tokens_per_image, about.tokens_per_second, list(about.parameters)) == (None, None, ["decoder"])
     with pytest.raises(MessageError, match="tiny cannot see pictures: ask it in text or choose another model"):
         blind.reply(["what is this?", cat_image])
+
+
+class Scribe(Transcriber):
+    """Hears how long a clip is."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Whisper, nn.Identity()), "scribe")
+
+    def _heard(self, waveform: np.ndarray) -> str:
+        return f"{len(waveform)} samples"
+
+
+def test_a_model_that_cannot_hear_reads_a_transcript(
+    tiny_checkpoint: Path, tmp_path: Path, cat_image: ImagePart, question_clip: AudioPart
+) -> None:
+    """In the clip's place, and the receipts say so, in the order of the conversation."""
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "model")
+    values = json.loads((folder / "config.json").read_text())
+    for part in ("encoder", "projector"):
+        del values[f"audio_{part}"]
+        (folder / f"audio_{part}.safetensors").unlink()
+    (folder / "config.json").write_text(json.dumps(values))
+    deaf = Assistant(Checkpoint(folder), ON_CPU, Scribe())
+    heard = f"{len(question_clip.waveform)} samples"
+    reply = deaf.reply([question_clip, "of", cat_image], **SHORT)
+    assert reply.text == deaf.reply([f"{heard} ", "of", cat_image], **SHORT).text
+    clip, picture = reply.media
+    assert (clip.kind, clip.name, clip.note) == ("audio", "question.wav", f'scribe heard "{heard}"')
+    assert clip.tokens == len(deaf._tokenizer.encode(heard))
+    assert (picture.kind, picture.name, picture.tokens, picture.note) == ("image", "cat.png", 4, None)
+    assert (deaf.describe().tokens_per_second, deaf.describe().transcriber) == (None, "scribe")
+    assert deaf.media_check(question_clip).ok is False  # the same length backwards
+    with pytest.raises(MessageError, match="tiny cannot hear"):
+        Assistant.load(folder, device="cpu").reply(question_clip)
+
+
+def test_nothing_is_written_down_for_a_model_that_hears(tiny_checkpoint: Path) -> None:
+    with pytest.raises(OptionError, match="tiny hears by itself: leave the transcriber out"):
+        Assistant.load(tiny_checkpoint, device="cpu", transcriber="base")
 
 
 def test_the_self_test_notices_that_media_is_used(

@@ -53,6 +53,7 @@ def ask(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
     as_json: options.Json = False,
     no_stream: NoStream = False,
 ) -> None:
@@ -72,7 +73,7 @@ def ask(
         max_new_tokens=max_new_tokens,
         stop=stop,
     )
-    assistant = console.load_assistant(model, device, dtype, quantize)
+    assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
     if n is None and not as_json and not no_stream:
         replies = [_stream(assistant, message, system, how)]
     else:

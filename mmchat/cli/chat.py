@@ -20,6 +20,7 @@ def chat(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
 ) -> None:
     """Talk at a prompt, about pictures and voice too.
 
@@ -36,7 +37,7 @@ def chat(
         max_new_tokens=max_new_tokens,
         stop=stop,
     )
-    assistant = console.load_assistant(model, device, dtype, quantize)
+    assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
     reader = LineReader(COMMANDS)
     if reader.interactive:
         console.note(f"{assistant.name}: /help lists the commands, Ctrl-D leaves")

@@ -124,7 +124,9 @@ def counting() -> Iterator[Callable[[str, int, int], None]]:
         yield report
 
 
-def load_assistant(model: str | None, device: str, dtype: str, quantize: str | None) -> Assistant:
+def load_assistant(
+    model: str | None, device: str, dtype: str, quantize: str | None, transcriber: str | None
+) -> Assistant:
     """The assistant that a command talks to; tests put a fake one here.
 
     Raises:
@@ -134,7 +136,7 @@ def load_assistant(model: str | None, device: str, dtype: str, quantize: str | N
     with working("loading the model"):
         from mmchat.assistant import Assistant
 
-        return Assistant.load(model, device=device, dtype=dtype, quantize=quantize)
+        return Assistant.load(model, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
 
 
 def show_receipt(reply: Reply, options: GenerationOptions, media: Sequence[MediaReceipt]) -> None:

@@ -15,7 +15,8 @@ from mmchat.cli.info import media_costs, versions
 from mmchat.errors import MmchatError, SelfTestError
 
 if TYPE_CHECKING:
-    from mmchat.assistant import Assistant, AssistantInfo, MediaCheck
+    from mmchat.assistant import Assistant
+    from mmchat.checkpoints.about import AssistantInfo, MediaCheck
     from mmchat.inputs.audio import AudioPart
     from mmchat.inputs.image import ImagePart
 
@@ -40,13 +41,14 @@ def doctor(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
 ) -> None:
     """Check that everything works on this machine.
 
     That is: the install, audio decoding, the model's files, the device, and that pictures and voice reach the answer.
     The exit code is 1 when something failed.
     """
-    load = partial(console.load_assistant, model, device, dtype, quantize)
+    load = partial(console.load_assistant, model, device, dtype, quantize, transcriber)
     failed = sum([not _passed(check) for check in _checks(load)])
     if failed:
         raise SelfTestError(f"{failed} {'check' if failed == 1 else 'checks'} failed")

@@ -40,6 +40,7 @@ def evaluate(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
     limit: Limit = None,
     kinds: Kinds = None,
     file: File = "dialogues.jsonl",
@@ -59,7 +60,7 @@ def evaluate(
         from mmchat.evaluation.report import to_text
     except ModuleNotFoundError as error:
         raise UserError(f"mmchat eval needs {error.name}: run pip install 'mmchat[eval]'") from error
-    assistant = console.load_assistant(model, device, dtype, quantize)
+    assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
     with console.counting() as progress:
         result = score(
             assistant,

@@ -13,7 +13,7 @@ from mmchat import __version__
 from mmchat.cli import console, options
 
 if TYPE_CHECKING:
-    from mmchat.assistant import AssistantInfo
+    from mmchat.checkpoints.about import AssistantInfo
 
 PACKAGES = ("torch", "transformers", "open_clip_torch", "openai-whisper", "gradio")
 
@@ -23,10 +23,11 @@ def info(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what the model is, what it knows and what media cost."""
-    about = console.load_assistant(model, device, dtype, quantize).describe()
+    about = console.load_assistant(model, device, dtype, quantize, transcriber).describe()
     if as_json:
         card = {**asdict(about), "path": str(about.path), "versions": versions()}
         typer.echo(json.dumps(card, ensure_ascii=False, indent=2))
@@ -51,9 +52,10 @@ def versions() -> dict[str, str]:
 def media_costs(about: AssistantInfo) -> list[tuple[str, str]]:
     """What a picture and a second of voice take of the context, for people."""
     image, second = about.tokens_per_image, about.tokens_per_second
+    unheard = "cannot be heard" if about.transcriber is None else f"written down by Whisper {about.transcriber}"
     return [
         ("a picture", "cannot be seen" if image is None else f"{image} tokens"),
-        ("a second of voice", "cannot be heard" if second is None else f"{second:.3g} tokens"),
+        ("a second of voice", unheard if second is None else f"{second:.3g} tokens"),
     ]
 
 

@@ -17,6 +17,10 @@ Dtype = Annotated[str, typer.Option(metavar="TYPE", help="auto, float32, bfloat1
 Quantize = Annotated[
     str | None, typer.Option(metavar="TYPE", help="Weights of the decoder as int8 or, on a GPU, int4: less memory.")
 ]
+Transcriber = Annotated[
+    str | None,
+    typer.Option(metavar="WHISPER", help="For a model that cannot hear: base, small ... or a file of openai-whisper."),
+]
 System = Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt, put before the conversation.")]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="0 is greedy; higher is freer.  [default: 0]")]
 TopP = Annotated[

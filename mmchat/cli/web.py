@@ -16,8 +16,9 @@ def web(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
+    transcriber: options.Transcriber = None,
 ) -> None:
     """Serve the assistant as a page for the browser; Ctrl-C ends it."""
     with console.working("starting"):
         from mmchat.serving.web import launch
-    launch(model, host, port, device=device, dtype=dtype, quantize=quantize)
+    launch(model, host, port, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)

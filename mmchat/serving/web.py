@@ -118,6 +118,7 @@ def launch(
     device: str = "auto",
     dtype: str = "auto",
     quantize: str | None = None,
+    transcriber: str | None = None,
 ) -> None:
     """Load a model and serve its page until interrupted; the address is said on stderr.
 
@@ -128,13 +129,14 @@ def launch(
         device: as for `Assistant.load`, like the rest.
         dtype: `float32`, …
         quantize: `int8`, …
+        transcriber: `base`, …
 
     Raises:
         CheckpointError: the model is unknown or damaged; nothing is served then.
         UserError: the port is taken or the host is not this machine's.
         KeyboardInterrupt: Ctrl-C; the server is closed.
     """
-    assistant = Assistant.load(model, device=device, dtype=dtype, quantize=quantize)
+    assistant = Assistant.load(model, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
     page = build_page(lambda: assistant)
     address = serve(page, host, port)
     sys.stderr.write(f"mmchat: the page is at {address} (Ctrl-C ends it)\n")

@@ -22,8 +22,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeAssistant:
     """The assistant that every command gets."""
     assistant = FakeAssistant()
 
-    def load(model: str | None, device: str, dtype: str, quantize: str | None) -> FakeAssistant:
-        assistant.loaded.append((model, device, dtype, quantize))
+    def load(*given: str | None) -> FakeAssistant:
+        assistant.loaded.append(given)
         return assistant
 
     monkeypatch.setattr(console, "load_assistant", load)

@@ -102,6 +102,7 @@ class FakeAssistant:
             quantization=None,
             tokens_per_image=9,
             tokens_per_second=6.25,
+            transcriber=None,
         )
 
     def media_check(self, part: ImagePart | AudioPart) -> MediaCheck:

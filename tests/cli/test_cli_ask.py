@@ -123,7 +123,7 @@ def test_every_option_reaches_the_assistant(fake: FakeAssistant, run: Run) -> No
         *("--repetition-penalty", "1.2", "--seed", "0", "--max-new-tokens", "12", "--stop", "END", "--stop", "."),
         *("--model", "folder", "--device", "cpu"),
     )
-    assert fake.loaded == [("folder", "cpu", "auto", None)]
+    assert fake.loaded == [("folder", "cpu", "auto", None, None)]
     assert fake.asked[0].system == "Be brief."
     assert fake.asked[0].options == {
         "temperature": 0.7,

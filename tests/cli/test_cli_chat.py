@@ -45,7 +45,7 @@ def test_piped_conversation_prints_the_answers_alone(fake: FakeAssistant, run: R
 def test_options_hold_for_every_answer(fake: FakeAssistant, run: Run) -> None:
     fake.says("One.", "Two.")
     run("chat", "--system", "Be brief.", "--seed", "0", "--stop", "END", "--model", "m", piped="a\nb\n")
-    assert fake.loaded == [("m", "auto", "auto", None)]
+    assert fake.loaded == [("m", "auto", "auto", None, None)]
     assert {asked.system for asked in fake.asked} == {"Be brief."}
     assert [asked.options for asked in fake.asked] == [{"seed": 0, "stop": ("END",)}] * 2
 

@@ -58,7 +58,7 @@ def test_tables_then_a_json_line(fake: FakeAssistant, run: Run, calls: list[dict
 
 def test_without_options_everything_is_asked(fake: FakeAssistant, run: Run, calls: list[dict[str, Any]]) -> None:
     run("eval", "data/test")
-    assert fake.loaded == [(None, "auto", "auto", None)]
+    assert fake.loaded == [(None, "auto", "auto", None, None)]
     assert calls == [
         {
             "assistant": fake,
@@ -78,7 +78,7 @@ def test_every_option_reaches_the_evaluation(fake: FakeAssistant, run: Run, call
     how = ("--no-blind", "--guesses", "5", "--wrong", "0")
     screen = run("eval", "data/test", *chosen, *how, "--model", "m", "--device", "cpu")
     assert (screen.code, screen.err) == (0, "")
-    assert fake.loaded == [("m", "cpu", "auto", None)]
+    assert fake.loaded == [("m", "cpu", "auto", None, None)]
     assert calls == [
         {
             "assistant": fake,

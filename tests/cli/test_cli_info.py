@@ -37,7 +37,7 @@ def test_info(fake: FakeAssistant, run: Run) -> None:
         "versions           mmchat 0.1.0, python 3.12.0, torch 2.9.0\n",
         "",
     )
-    assert fake.loaded == [(None, "cpu", "auto", None)]
+    assert fake.loaded == [(None, "cpu", "auto", None, None)]
 
 
 def test_info_as_json(fake: FakeAssistant, run: Run) -> None:
@@ -52,6 +52,7 @@ def test_info_as_json(fake: FakeAssistant, run: Run) -> None:
         "quantization": None,
         "tokens_per_image": 9,
         "tokens_per_second": 6.25,
+        "transcriber": None,
         "versions": VERSIONS,
     }
 

@@ -122,6 +122,6 @@ def test_web_listens_on_this_machine_unless_told(run: Run, monkeypatch: pytest.M
     run("web")
     run("web", "--model", "m", "--host", "0.0.0.0", "--port", "80", "--device", "cpu", "--dtype", "bfloat16")
     assert calls == [
-        (None, "127.0.0.1", 7860, {"device": "auto", "dtype": "auto", "quantize": None}),
-        ("m", "0.0.0.0", 80, {"device": "cpu", "dtype": "bfloat16", "quantize": None}),
+        (None, "127.0.0.1", 7860, {"device": "auto", "dtype": "auto", "quantize": None, "transcriber": None}),
+        ("m", "0.0.0.0", 80, {"device": "cpu", "dtype": "bfloat16", "quantize": None, "transcriber": None}),
     ]
