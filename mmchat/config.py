@@ -196,6 +196,8 @@ class ModelConfig(_Frozen):
     audio_encoder: AudioEncoderConfig | None = None
     audio_projector: ProjectorConfig | None = None
     tokens: SpecialTokens = SpecialTokens()
+    untrained: tuple[Component, ...] = ()
+    """Projectors that are still fresh; the model refuses what they would bring."""
 
     @model_validator(mode="after")
     def _encoders_have_projectors(self) -> ModelConfig:

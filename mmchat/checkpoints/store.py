@@ -89,8 +89,12 @@ class Checkpoint:
 
         Raises:
             MessageError: the model was made without this sense.
-            CheckpointError: as for `load`.
+            CheckpointError: as for `load`; or the projector was never trained.
         """
+        if f"{modality}_projector" in self.config.untrained:
+            raise CheckpointError(
+                f"the {modality} projector of {self.config.name} is fresh: train it first, with mmchat train"
+            )
         components = model.fresh(modality)
         for name, component in components.items():
             fill(component, self.weights(name))
@@ -148,7 +152,7 @@ def save_checkpoint(
         dtype: type of the stored floating-point weights.
     """
     tensors = ((name, _stored(component, dtype)) for name, component in components.items())
-    _write(folder, config, tensors, tokenizer, card)
+    write_checkpoint(folder, config, tensors, tokenizer, card)
 
 
 def copy_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
@@ -168,16 +172,17 @@ def copy_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         compare(component, checkpoint.weights(name))
     read = {name: checkpoint.weights(name) for name in parts}
     tensors = ((name, {key: weights.tensor(key) for key in weights.shapes()}) for name, weights in read.items())
-    _write(folder, config, tensors, checkpoint.tokenizer(), checkpoint.card())
+    write_checkpoint(folder, config, tensors, checkpoint.tokenizer(), checkpoint.card())
 
 
-def _write(
+def write_checkpoint(
     folder: Path,
     config: ModelConfig,
-    components: Iterable[tuple[str, dict[str, Tensor]]],
+    components: Iterable[tuple[str, Mapping[str, Tensor]]],
     tokenizer: ChatTokenizer | None,
     card: str,
 ) -> None:
+    """Write a checkpoint folder of tensors, as they are; otherwise as `save_checkpoint`."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -188,7 +193,7 @@ def _write(
         tokenizer.save(partial)
     for name, tensors in components:
         assert name in COMPONENTS, name
-        save_file(tensors, partial / f"{name}.safetensors", metadata={"format": "pt"})
+        save_file(dict(tensors), partial / f"{name}.safetensors", metadata={"format": "pt"})
     write_hashes(partial)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

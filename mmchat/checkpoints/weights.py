@@ -122,6 +122,14 @@ class JoinedTensors:
         tensors, theirs = self._places[name]
         return tensors.tensor(theirs)
 
+    def present(self, name: str) -> str:
+        """What its checkpoint calls it."""
+        return self._places[name][1]
+
+    def absent(self, name: str) -> str:
+        """Nobody knows what a checkpoint would call it; what it would be called here."""
+        return name
+
 
 def compare(component: nn.Module, weights: Weights) -> None:
     """Whether the weights are those of a component, by name and shape.

@@ -1,5 +1,5 @@
-"""The command line: `mmchat ask`, `chat`, `web`; `info`, `doctor`, `models`, `pull`, `rm`, `push`, `import`, `export`;
-`world`, `train`, `eval`.
+"""The command line: `mmchat ask`, `chat`, `web`; `info`, `doctor`, `models`, `pull`, `rm`, `push`; `import`, `export`,
+`compose`, `world`, `train`, `eval`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -29,6 +29,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("import")(importing.import_model)
 app.command("export")(importing.export_model)
+app.command("compose")(importing.compose_model)
 app.command("models")(models.models)
 app.command("pull")(models.pull)
 app.command("rm")(models.rm)

@@ -34,6 +34,34 @@ def import_model(
         console.fact(name.replace("_", " "), f"{count:,}")
 
 
+def compose_model(
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write; it must not exist.")],
+    decoder: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="A language model with a chat template: a folder, or owner/name."),
+    ],
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="CLIP", help="Of open_clip: NAME:TAG, hf-hub:owner/name or local-dir:FOLDER."),
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option(metavar="WHISPER", help="base, small ... or a file of openai-whisper.")
+    ] = None,
+) -> None:
+    """Join an image tower, a Whisper and a language model by fresh projectors, for mmchat train.
+
+    It answers text at once, and pictures and voice when their projectors are trained.
+    """
+    if dest.exists():
+        raise OptionError(f"{dest} exists: give a folder that does not")
+    if image is None and audio is None:
+        raise OptionError("there is nothing to join: give --image, --audio or both")
+    from mmchat.checkpoints.compose import compose
+
+    config = compose(dest, dest.name, decoder, image, audio)
+    console.fact(str(dest), f"to train: {', '.join(config.untrained)}")
+
+
 def export_model(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of mmchat's own.")],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="The folder to write; it must not exist.")],

@@ -18,6 +18,27 @@ from mmchat.inputs.messages import Message, Part, TextPart
 _REMEMBERED_CLIPS = 64
 
 
+def load_whisper(source: str, device: torch.device) -> Whisper:
+    """A whole Whisper.
+
+    Args:
+        source: a file in openai-whisper's own format, or a name of `whisper.available_models()`, downloaded when it is
+            first used.
+        device: where its weights go.
+
+    Raises:
+        CheckpointError: there is no such file or name, it is not a Whisper, or it cannot be downloaded.
+    """
+    if not Path(source).is_file() and source not in whisper.available_models():
+        names = ", ".join(whisper.available_models())
+        raise CheckpointError(f"no Whisper {source!r}: give a file of openai-whisper, or one of {names}")
+    try:
+        return whisper.load_model(source, device=device)
+    except Exception as error:  # what a damaged file or a lost connection raises is not said anywhere
+        told = shorten(f"{type(error).__name__}: {error}", 150, placeholder=" …")
+        raise CheckpointError(f"cannot load the Whisper {source}: {told}") from error
+
+
 class Transcriber:
     """Whisper's encoder and decoder, greedy, in windows of 30 s to the clip's end."""
 
@@ -31,23 +52,10 @@ class Transcriber:
     def load(cls, source: str, device: torch.device) -> Transcriber:
         """Load the weights.
 
-        Args:
-            source: a file in openai-whisper's own format, or a name of `whisper.available_models()`, downloaded when it
-                is first used.
-            device: where they go.
-
         Raises:
-            CheckpointError: there is no such file or name, it is not a Whisper, or it cannot be downloaded.
+            CheckpointError: as for `load_whisper`.
         """
-        if not Path(source).is_file() and source not in whisper.available_models():
-            names = ", ".join(whisper.available_models())
-            raise CheckpointError(f"no Whisper {source!r}: give a file of openai-whisper, or one of {names}")
-        try:
-            model = whisper.load_model(source, device=device)
-        except Exception as error:  # what a damaged file or a lost connection raises is not said anywhere
-            told = shorten(f"{type(error).__name__}: {error}", 150, placeholder=" …")
-            raise CheckpointError(f"cannot load the Whisper {source}: {told}") from error
-        return cls(model, Path(source).stem)
+        return cls(load_whisper(source, device), Path(source).stem)
 
     def transcribe(self, part: AudioPart) -> str:
         """What is said in a clip; clips heard lately are remembered.

@@ -55,7 +55,7 @@ class ChatTraining(GradientStage[Conversations]):
         self._rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
         self._model = Multimodal(
-            model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
+            model.model_copy(update={"decoder": {"vocab_size": tokenizer.vocab_size, **model.decoder}})
         )
         for modality in config.media:
             if getattr(model, f"{modality}_encoder") is not None:

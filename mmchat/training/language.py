@@ -35,7 +35,7 @@ class LanguageTraining(GradientStage[Rows]):
     ) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        self._decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size})
+        self._decoder = Decoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
         start_from(config.start, "decoder", self._decoder)
         self.module = self._decoder.to(device)
         if config.context > self._decoder.context:

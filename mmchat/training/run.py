@@ -88,7 +88,10 @@ def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) 
         stage = _build(config, model, tokenizer, _device(config.device))
         fit(stage, config, console)
     if tokenizer is not None:
-        model = model.model_copy(update={"decoder": {**model.decoder, "vocab_size": tokenizer.vocab_size}})
+        model = model.model_copy(update={"decoder": {"vocab_size": tokenizer.vocab_size, **model.decoder}})
+    if isinstance(config, ChatStage):
+        untrained = tuple(name for name in model.untrained if name not in config.train)
+        model = model.model_copy(update={"untrained": untrained})
     if parallel.rank() == 0:
         save_checkpoint(config.out, model, stage.components(), tokenizer)
 

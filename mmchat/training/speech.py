@@ -106,7 +106,7 @@ class SpeechTraining(GradientStage[SpeechBatch]):
 
     def _embeddings(self, model: ModelConfig, tokenizer: ChatTokenizer) -> Tensor:
         """(V, D), of the decoder that a start folder holds."""
-        decoder = Decoder({**model.decoder, "vocab_size": tokenizer.vocab_size})
+        decoder = Decoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
         if not start_from(self._config.start, "decoder", decoder):
             folders = ", ".join(map(str, self._config.start))
             raise CheckpointError(f"{self._config.name}: no decoder, whose words these are, in any of: {folders}")

@@ -24,9 +24,13 @@ def test_help_imports_nothing_heavy() -> None:
     assert [name for name in HEAVY if name in modules.splitlines()] == []
 
 
-@pytest.mark.parametrize(
-    "command", ["ask", "chat", "info", "doctor", "web", "train", "eval", "world", "models", "pull", "rm", "push"]
-)
+COMMANDS = (
+    "ask", "chat", "web", "info", "doctor", "models", "pull", "rm", "push", "import", "export", "compose", "world",
+    "train", "eval",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(run: Run, command: str) -> None:
     screen = run(command, "--help")
     assert (screen.code, screen.err) == (0, "")
