@@ -132,8 +132,8 @@ def draw_cat() -> Canvas:
         canvas.ellipse(eye, 36, 10.8, 11.8, "#a6d64b")
         canvas.ellipse(eye, 36, 4.4, 10.6, ink)
         canvas.ellipse(eye - 1.8, 32.8, 2.8, 2.8, "#ffffff")
-        for height, end in ((47.2, 43.5), (50, 50), (52.8, 56.2)):
-            canvas.line([(50 + side * 12, height), (50 + side * 36, end)], ink, 0.9, 0.5)
+        for height, end in ((48.4, 46.5), (51.6, 53.5)):
+            canvas.line([(50 + side * 12, height), (50 + side * 32, end)], dark, 0.8, 0.4)
     canvas.blob([(50, 47.4), (45.6, 44.2), (46.4, 42.6), (53.6, 42.6), (54.4, 44.2)], pink)
     canvas.line([(50, 47), (50, 50)], ink, 1)
     for side in (-1, 1):

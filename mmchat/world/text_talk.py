@@ -208,7 +208,7 @@ def _no_media(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
 
 
 def _out_of_world(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
-    """A question that nothing in the world answers; the answer says so and names what is known."""
+    """A question that nothing in the world answers; the answer says so and what can be asked."""
     source = read_wordings("out_of_world")
     if rng.random() < 0.3:
         asked = rng.choice(of_split(source["fixed"], split))
@@ -226,9 +226,7 @@ def _out_of_world(things: Sequence[Thing], rng: Random, split: Split) -> Exchang
             big_a=rng.choice(NUMBERS[11:]),
             big_b=rng.choice(NUMBERS[11:]),
         )
-    hint = rng.sample(things, 3)
-    plurals = {"plural": hint[0].plural, "plural_2": hint[1].plural, "plural_3": hint[2].plural}
-    return Exchange(asked, answer("unknown", rng, **plurals), ("I don't know",))
+    return Exchange(asked, answer("unknown", rng), ("I don't know",))
 
 
 def _noun(word: str) -> str:

@@ -170,8 +170,8 @@ def test_dialogues_about_what_it_cannot_know_word_for_word() -> None:
         told_transcripts("out_of_world", "no_media")
         == """\
 out_of_world
-> what is the capital of france?
-< I don't know that. I know things like apples, cats and rain.
+> what is the capital of france
+< I don't know that. I know things like animals, food and tools.
 = I don't know
 no_media
 > what kind of thing is it
