@@ -19,9 +19,10 @@ from mmchat.config import (
 from mmchat.world.concepts import load_things
 
 ROOT = Path(__file__).parents[1]
-RECIPES = sorted(path for path in (ROOT / "configs").iterdir() if path.is_dir())
-MODELS = sorted((ROOT / "configs").rglob("model*.yaml"))
-STAGES = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path not in MODELS)
+PRESETS = ROOT / "configs" / "models"
+RECIPES = sorted(path for path in (ROOT / "configs").iterdir() if path.is_dir() and path != PRESETS)
+MODELS = sorted(recipe / "model.yaml" for recipe in RECIPES)
+STAGES = sorted(path for recipe in RECIPES for path in recipe.glob("*.yaml") if path not in MODELS)
 TRAINED_BY = {
     "tokenizer": (),
     "naming": ("image_encoder",),

@@ -99,6 +99,7 @@ def _projector(neighbours: int, width: int) -> ProjectorConfig:
 def _image_encoder(source: str) -> tuple[Any, ImageEncoderConfig]:
     """The image tower of an open_clip model: a vision transformer's last layer but one, a ResNet's last stage."""
     import open_clip
+    from open_clip.transformer import QuickGELU
 
     from mmchat.encoders.clip import ClipImageEncoder
 
@@ -117,7 +118,7 @@ def _image_encoder(source: str) -> tuple[Any, ImageEncoderConfig]:
     config = ImageEncoderConfig(
         vision=vision,
         embed_dim=model["embed_dim"],
-        quick_gelu=model.get("quick_gelu", False),
+        quick_gelu=any(isinstance(module, QuickGELU) for module in clip.visual.modules()),
         feature_layer=-1 if isinstance(vision["layers"], list) else -2,
         resize=_RESIZE[seen["resize_mode"]],
         mean=tuple(seen["mean"]),

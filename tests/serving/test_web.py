@@ -64,7 +64,7 @@ class FakeAssistant:
 
     def describe(self) -> AssistantInfo:
         return AssistantInfo(
-            "fake_1", Path(), KNOWS, {"decoder": 9_000_000, "image": 500_000}, 256, "cpu", "float32", 9, 6.7
+            "fake_1", Path(), KNOWS, {"decoder": 9_000_000, "image": 500_000}, 256, "cpu", "float32", None, 9, 6.7, None
         )
 
 
@@ -395,8 +395,8 @@ def test_launch_says_the_address_and_serves_until_interrupted(
 ) -> None:
     loaded, statuses = [], []
 
-    def load(model: str | None, *, device: str) -> FakeAssistant:
-        loaded.append((model, device))
+    def load(model: str | None, **placement: str | None) -> FakeAssistant:
+        loaded.append((model, placement))
         return assistant
 
     def interrupt(_: float) -> None:
@@ -406,13 +406,13 @@ def test_launch_says_the_address_and_serves_until_interrupted(
         raise KeyboardInterrupt
 
     async def launch() -> None:
-        web.launch("tiny", port=0, device="cpu")
+        web.launch("tiny", port=0, device="cpu", quantize="int8")
 
     monkeypatch.setattr(web.Assistant, "load", load)
     monkeypatch.setattr(web, "time", SimpleNamespace(sleep=interrupt))
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(launch())
-    assert loaded == [("tiny", "cpu")]
+    assert loaded == [("tiny", {"device": "cpu", "dtype": "auto", "quantize": "int8", "transcriber": None})]
     ((url, status),) = statuses
     assert status == 200
     with pytest.raises(httpx.ConnectError):
