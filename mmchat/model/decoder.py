@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         if place.quantization and not any(
             isinstance(module, nn.Linear) and module is not output for module in self.lm.modules()
         ):
-            raise OptionError(f"--quantize: a decoder of type {self.config.model_type} has no linear layers of torch")
+            raise OptionError(f"a decoder of type {self.config.model_type} cannot be quantized: leave --quantize out")
         with _without_bar():
             self.lm = type(self.lm).from_pretrained(
                 None,
