@@ -63,7 +63,8 @@ class ImageEncoderConfig(_Frozen):
     """An open_clip image tower."""
 
     vision: dict[str, Any]
-    """Fields of open_clip's `CLIPVisionCfg`; a `layers` list builds a ModifiedResNet, a number a vision transformer."""
+    """Fields of open_clip's `CLIPVisionCfg`: a `layers` list builds a ModifiedResNet, a number a vision transformer,
+    `timm_model_name` a tower of timm, of other sizes where `timm_model_args` (of timm's `create_model`) says so."""
     embed_dim: int
     """Width of the contrastive space that the tower was trained in."""
     quick_gelu: bool = False
@@ -80,8 +81,8 @@ class ImageEncoderConfig(_Frozen):
 
     @model_validator(mode="after")
     def _says_its_size(self) -> ImageEncoderConfig:
-        if not {"image_size", "width"} <= self.vision.keys():
-            raise ValueError("vision needs image_size and width")
+        if "image_size" not in self.vision or self.vision.keys().isdisjoint({"width", "timm_model_name"}):
+            raise ValueError("vision needs image_size, and width or timm_model_name")
         return self
 
     @property
@@ -296,9 +297,9 @@ class SpeechStage(_GradientStage):
     """Speech-to-text pre-training with CTC (Graves et al. 2006)."""
 
     stage: Literal["speech"]
-    spell_in: Literal["letters", "words"] = "letters"
-    """What is written down: letters, by a head that is thrown away; or words of the decoder, by its own embeddings, so
-    that the audio projector learns with the encoder to make of speech what text would be."""
+    spell_in: tuple[Literal["letters", "words"], ...] = Field(("letters",), min_length=1)
+    """What is written down: letters, by a head that is thrown away; words of the decoder, by its own embeddings, so
+    that the audio projector learns with the encoder to make of speech what text would be; or both."""
 
 
 class ChatStage(_GradientStage):
@@ -392,8 +393,7 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(str(step) for step in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message, given = problem["msg"].removeprefix("Value error, "), problem["input"]
     if not where:
         return message
-    given = problem["input"]
     return f"{where}: {message[0].lower()}{message[1:]}" + ("" if isinstance(given, dict) else f", not {given!r}")

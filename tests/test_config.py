@@ -131,7 +131,7 @@ def test_what_is_stored_is_read_back(tmp_path: Path) -> None:
         ("image_projector", None, "image_encoder and image_projector come together: give both or neither"),
         ("audio_encoder", {"n_audio_state": 4, "n_audio_head": 1, "n_audio_layer": 1},
          "audio_encoder and audio_projector come together: give both or neither"),
-        ("image_encoder.vision", {"width": 32}, "image_encoder: vision needs image_size and width"),
+        ("image_encoder.vision", {"width": 32}, "image_encoder: vision needs image_size, and width or timm_model_name"),
         ("tokens", {"image": "<|audio|>"},
          "tokens: each special token needs a name of its own; <|audio|> stands twice"),
     ],

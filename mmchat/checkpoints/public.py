@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmchat.checkpoints.families.family import Family
 from mmchat.checkpoints.families.hub_files import HubFiles
-from mmchat.checkpoints.families.names import MappedWeights
+from mmchat.checkpoints.families.names import MappedWeights, NameMap
 from mmchat.checkpoints.store import CONFIG_FILE, Checkpoint
 from mmchat.checkpoints.weights import Weights
 from mmchat.errors import CheckpointError
@@ -104,7 +104,7 @@ def export_checkpoint(checkpoint: Checkpoint, family: str, folder: Path) -> None
         for component, rules in chosen.rules(checkpoint.config).items():
             weights = checkpoint.weights(component)
             for name in weights.shapes():
-                tensors |= chosen.theirs(rules, name, weights.tensor(name))
+                tensors |= NameMap(rules).split(name, weights.tensor(name))
         save_torch_state_dict(tensors, partial, metadata={"format": "pt"})
     except BaseException:
         shutil.rmtree(partial)

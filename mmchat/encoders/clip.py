@@ -1,4 +1,4 @@
-"""Pictures to patch features: an image tower of open_clip.
+"""Pictures to patch features: an image tower of open_clip, its own or one of timm's.
 
 B pictures, S side in pixels, P patches of the feature grid, Dv width of a feature
 """
@@ -10,9 +10,11 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from open_clip.model import CLIPVisionCfg, _build_vision_tower
 from open_clip.modified_resnet import ModifiedResNet
+from open_clip.timm_model import TimmModel
 from PIL import Image
 from torch import Tensor, nn
 
@@ -29,10 +31,17 @@ def build_tower(config: ImageEncoderConfig) -> nn.Module:
     Raises:
         ConfigError: open_clip knows no such setting.
     """
-    unknown = config.vision.keys() - {field.name for field in fields(CLIPVisionCfg)}
+    vision = dict(config.vision)
+    shape = vision.pop("timm_model_args", None)
+    unknown = vision.keys() - {field.name for field in fields(CLIPVisionCfg)}
     if unknown:
         raise ConfigError(f"image_encoder.vision: unknown key {', '.join(sorted(unknown))}")
-    tower: nn.Module = _build_vision_tower(config.embed_dim, dict(config.vision), config.quick_gelu)
+    if shape is None:
+        tower: nn.Module = _build_vision_tower(config.embed_dim, vision, config.quick_gelu)
+        return tower
+    with torch.device("meta"):  # the named sizes; only what is around the trunk is kept
+        tower = _build_vision_tower(config.embed_dim, vision, config.quick_gelu)
+    tower.trunk = timm.create_model(vision["timm_model_name"], num_classes=0, **shape)
     return tower
 
 
@@ -53,15 +62,23 @@ class ClipImageEncoder(nn.Module):
             # Stem and first stage have stride 4; each stage after them halves the side and doubles the width.
             stride = 4 * 2 ** max(0, self._layer - 1)
             self.width = config.vision["width"] * (stride if self._layer else 1)
-            self.num_features = (config.image_size // stride) ** 2
-            if config.class_token:
-                raise ConfigError("image_encoder.class_token: a ResNet has none")
+            prefix = 0
             self.tower.attnpool = nn.Identity()  # serves contrastive training alone
+        elif isinstance(self.tower, TimmModel):
+            stages = self.tower.trunk.feature_info
+            self._layer = _stage(config, len(stages))
+            self.width, stride = stages[self._layer]["num_chs"], stages[self._layer]["reduction"]
+            prefix = getattr(self.tower.trunk, "num_prefix_tokens", 0)
+            self.tower.trunk.reset_classifier(0, "")
+            self.tower.head = nn.Identity()
         else:
             self._layer = _stage(config, config.vision["layers"])
-            self.width = config.vision["width"]
-            self.num_features = (config.image_size // config.vision["patch_size"]) ** 2 + config.class_token
+            self.width, stride = config.vision["width"], config.vision["patch_size"]
+            prefix = 1
             self.tower.register_parameter("proj", None)
+        if config.class_token and prefix != 1:
+            raise ConfigError("image_encoder.class_token: this tower has none")
+        self.num_features = (config.image_size // stride) ** 2 + config.class_token
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)

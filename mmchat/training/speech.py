@@ -1,4 +1,4 @@
-"""Speech-to-text pre-training: CTC (Graves et al. 2006) over letters, or over the words of the decoder.
+"""Speech-to-text pre-training: CTC (Graves et al. 2006) over letters, over the words of the decoder, or both.
 
 B clips of a batch, M mel bands, F mel frames, T steps in time, A targets with the blank
 """
@@ -6,7 +6,7 @@ B clips of a batch, M mel bands, F mel frames, T steps in time, A targets with t
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,19 +30,31 @@ from mmchat.training.start import start_from
 
 
 @dataclass(frozen=True)
-class SpeechBatch:
-    """Clips of nearly one length with what they say."""
+class Targets:
+    """What the clips of a batch say, in one spelling."""
 
-    mels: Tensor
-    """(B, M, F)"""
-    targets: Tensor
+    ids: Tensor
     """All letters or words, end to end."""
     lengths: Tensor
     """(B,) how many each clip has."""
 
 
+@dataclass(frozen=True)
+class SpeechBatch:
+    """Clips of nearly one length with what they say."""
+
+    mels: Tensor
+    """(B, M, F)"""
+    targets: tuple[Targets, ...]
+    """In each spelling."""
+
+
 class SpeechTraining(GradientStage[SpeechBatch]):
-    """The encoder learns to spell what is said; in words, the projector learns it too."""
+    """The encoder learns to spell what is said; in words, the projector learns it too.
+
+    Letters beside words are the classic help (Fernández et al. 2007): every clip teaches all letters, and a rare word
+    only itself.
+    """
 
     unit = "clips"
 
@@ -53,24 +65,27 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         self._encoder = WhisperAudioEncoder(model.audio_encoder)
         start_from(config.start, "audio_encoder", self._encoder)
         self._projector: Projector | None = None
-        self._spelling: Spelling = Letters(self._encoder.width)
-        if config.spell_in == "words":
+        self._spellings: dict[str, Spelling] = {}
+        if "letters" in config.spell_in:
+            self._spellings["letters"] = Letters(self._encoder.width)
+        if "words" in config.spell_in:
             embeddings = self._embeddings(model, tokenizer)
             self._projector = Projector(_projector_config(model), self._encoder.width, embeddings.shape[1])
             start_from(config.start, "audio_projector", self._projector)
-            self._spelling = Words(self._projector, embeddings, tokenizer)
-        self.module = nn.ModuleDict({"encoder": self._encoder, "head": self._spelling.head}).to(device)
+            self._spellings["words"] = Words(self._projector, embeddings, tokenizer)
+        heads = nn.ModuleDict({name: spelling.head for name, spelling in self._spellings.items()})
+        self.module = nn.ModuleDict({"encoder": self._encoder, "heads": heads}).to(device)
         self._device = device
         rows = [
             row
             for row in read_rows(config.data / "transcripts.jsonl", "audio", "text")
-            if self._spelling.ids(row["text"])
+            if all(self._spelt(row["text"]))
         ]
         if len(rows) < config.batch_size:
             raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips with words, a batch needs more")
         rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
-        clips = [(self._samples(config.data / row["audio"]), self._spelling.ids(row["text"])) for row in rows]
+        clips = [(self._samples(config.data / row["audio"]), self._spelt(row["text"])) for row in rows]
         self._clips = sorted(clips, key=lambda clip: len(clip[0]))
 
     def batch(self, step: int) -> SpeechBatch:
@@ -81,23 +96,26 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         longest = max(len(samples) for samples, _ in chosen)
         waveforms = [np.pad(samples, (0, longest - len(samples))).astype(np.float32) / 32767 for samples, _ in chosen]
         mels = torch.stack([mask(self._encoder.preprocess(waveform)[0].mel, rng) for waveform in waveforms])
-        targets = torch.tensor([letter for _, letters in chosen for letter in letters])
-        return SpeechBatch(mels, targets, torch.tensor([len(letters) for _, letters in chosen]))
+        return SpeechBatch(mels, tuple(map(_targets, zip(*(spelt for _, spelt in chosen), strict=True))))
 
     def loss(self, batch: SpeechBatch) -> Loss:
-        """CTC loss a letter or word.
+        """CTC loss a letter or word; with both, their mean.
 
         Raises:
             TrainingError: no clip of the batch has a step in time for each of its letters or words.
         """
         features = self._encoder(batch.mels.to(self._device))
-        scores = self._spelling.head(features).float().log_softmax(-1).transpose(0, 1)  # T, B, A
-        if int(batch.lengths.min()) > len(scores):
+        spellings = zip(self._spellings.values(), batch.targets, strict=True)
+        losses = [self._ctc(spelling, features, targets) for spelling, targets in spellings]
+        return Loss(torch.stack(losses).mean(), len(batch.mels))
+
+    def _ctc(self, spelling: Spelling, features: Tensor, targets: Targets) -> Tensor:
+        scores = spelling.head(features).float().log_softmax(-1).transpose(0, 1)  # T, B, A
+        if int(targets.lengths.min()) > len(scores):
             raise TrainingError(f"{self._config.name}: a batch without labels: its texts are too long for their clips")
-        heard = torch.full((len(batch.mels),), len(scores))
-        targets = batch.targets.to(self._device)
-        value = F.ctc_loss(scores, targets, heard, batch.lengths, self._spelling.blank, zero_infinity=True)
-        return Loss(value, len(batch.mels))
+        heard = torch.full((len(features),), len(scores))
+        ids = targets.ids.to(self._device)
+        return F.ctc_loss(scores, ids, heard, targets.lengths, spelling.blank, zero_infinity=True)
 
     def components(self) -> Mapping[str, nn.Module]:
         """The audio encoder, and the projector when it learnt."""
@@ -112,6 +130,9 @@ class SpeechTraining(GradientStage[SpeechBatch]):
             raise CheckpointError(f"{self._config.name}: no decoder, whose words these are, in any of: {folders}")
         return decoder.embed(torch.arange(tokenizer.vocab_size))
 
+    def _spelt(self, text: str) -> tuple[list[int], ...]:
+        return tuple(spelling.ids(text) for spelling in self._spellings.values())
+
     def _samples(self, path: Path) -> np.ndarray:
         waveform = load_audio(path).waveform
         if len(self._encoder.num_features(len(waveform))) > 1:
@@ -122,6 +143,11 @@ class SpeechTraining(GradientStage[SpeechBatch]):
 def _projector_config(model: ModelConfig) -> ProjectorConfig:
     assert model.audio_projector is not None, "it comes with the encoder"
     return model.audio_projector
+
+
+def _targets(spelt: Sequence[list[int]]) -> Targets:
+    """Of the texts of a batch."""
+    return Targets(torch.tensor([target for ids in spelt for target in ids]), torch.tensor([len(ids) for ids in spelt]))
 
 
 def mask(mel: Tensor, rng: random.Random) -> Tensor:

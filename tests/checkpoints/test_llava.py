@@ -1,4 +1,4 @@
-"""A toy LLaVA, saved by transformers, answers here as it does there."""
+"""Toy LLaVAs, with CLIP and with SigLIP, saved by transformers, answer here as they do there."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    SiglipVisionConfig,
 )
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from checkpoints.toys import TEXT, greedy_ids, llama_tokenizer, loaded, qwen_tokenizer
 from mmchat.assistant import Assistant
@@ -84,12 +86,22 @@ class Reference:
         )
 
 
-def save(folder: Path, text: Any, tokenizer: PreTrainedTokenizerFast, template: str, **changes: Any) -> Reference:
+VISION: dict[str, Any] = {
+    "hidden_size": 24,
+    "intermediate_size": 40,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "patch_size": PATCH,
+    "initializer_range": 0.3,
+}
+CLIP = CLIPVisionConfig(**VISION, image_size=SIDE, projection_dim=16)
+SIGLIP = SiglipVisionConfig(**VISION, image_size=SIDE + 6, vision_use_head=False)  # 384 is no multiple of 14 either
+
+
+def save(
+    folder: Path, vision: Any, text: Any, tokenizer: PreTrainedTokenizerFast, template: str, **changes: Any
+) -> Reference:
     torch.manual_seed(0)
-    vision = CLIPVisionConfig(
-        hidden_size=24, intermediate_size=40, num_hidden_layers=3, num_attention_heads=2,
-        image_size=SIDE, patch_size=PATCH, projection_dim=16, initializer_range=0.3,
-    )  # fmt: skip
     config = LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"), **changes
     )
@@ -99,23 +111,29 @@ def save(folder: Path, text: Any, tokenizer: PreTrainedTokenizerFast, template: 
             parameter.add_(torch.randn(parameter.shape) * 0.05)  # biases and norms too are their own
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.pad_token_id]
     model.save_pretrained(folder, max_shard_size="100KB")
-    square = {"height": SIDE, "width": SIDE}
-    pictures = LlavaImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=square)
+    square = {"height": vision.image_size, "width": vision.image_size}
+    clip = vision is CLIP
+    pictures = (
+        LlavaImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=square)
+        if clip
+        else SiglipImageProcessorPil(size=square)
+    )
     processor = LlavaProcessor(
-        pictures, tokenizer, PATCH, config.vision_feature_select_strategy, template, num_additional_image_tokens=1
+        pictures, tokenizer, PATCH, config.vision_feature_select_strategy, template, num_additional_image_tokens=clip
     )
     processor.save_pretrained(folder)
     return Reference(folder, model, processor)
 
 
-@pytest.fixture(scope="module", params=["vicuna", "qwen2"])
+@pytest.fixture(scope="module", params=["vicuna", "qwen2", "siglip"])
 def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     folder = tmp_path_factory.mktemp(request.param)
     if request.param == "vicuna":
-        return save(folder, LlamaConfig(**TEXT), llama_tokenizer(), VICUNA)
+        return save(folder, CLIP, LlamaConfig(**TEXT), llama_tokenizer(), VICUNA)
     tied = Qwen2Config(**TEXT, tie_word_embeddings=True)
-    whole = {"vision_feature_select_strategy": "full", "vision_feature_layer": 2}
-    return save(folder, tied, qwen_tokenizer("<image>"), CHATML, tie_word_embeddings=True, **whole)
+    vision, layer = (CLIP, 2) if request.param == "qwen2" else (SIGLIP, -1)
+    whole = {"vision_feature_select_strategy": "full", "vision_feature_layer": layer}
+    return save(folder, vision, tied, qwen_tokenizer("<image>"), CHATML, tie_word_embeddings=True, **whole)
 
 
 def picture(seed: int, size: tuple[int, int]) -> ImagePart:
@@ -222,6 +240,14 @@ def test_damaged_weights_are_refused_by_name(
         ("config.json", "vision_feature_layer", [-2, -1], "vision_feature_layer [-2, -1] is not supported"),
         ("config.json", "model_type", "blip", "models of type 'blip' cannot be read; these can: llava"),
         ("config.json", "vision_config", {"model_type": "clip_vision_model", "hidden_size": "wide"}, "config.json: "),
+        (
+            "config.json",
+            "vision_config",
+            {"model_type": "dinov2", "hidden_size": 24},
+            "tower 'dinov2' is not supported",
+        ),
+        ("config.json", "vision_config", {"model_type": "siglip_vision_model", "hidden_act": "gelu"}, "'gelu' of the"),
+        ("config.json", "vision_config", {"model_type": "siglip_vision_model", "layer_norm_eps": 1e-5}, "eps 1e-05 of"),
         ("config.json", "image_token_index", 999, "the tokenizer has no token 999, the image's"),
     ],
 )
@@ -229,6 +255,19 @@ def test_settings_that_would_be_ignored_are_refused(folder: Path, name: str, key
     settings = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps({**settings, key: value}))
     assert line in refusal(lambda: open_checkpoint(folder))
+
+
+def test_a_siglip_whose_first_patch_would_be_dropped_is_refused(folder: Path) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    tower = {"vision_config": SIGLIP.to_dict(), "vision_feature_select_strategy": "default"}
+    (folder / "config.json").write_text(json.dumps({**settings, **tower}))
+    assert refusal(lambda: open_checkpoint(folder)).endswith("'default' would drop the first patch")
+
+
+def test_a_pooling_head_that_nothing_needs_is_passed_over(folder: Path) -> None:
+    head = "vision_tower.vision_model.head.probe"
+    alter(folder, lambda weights: weights.update({head: torch.ones(1, 1, 24)}), PROJECTOR)
+    loaded(folder, "image")
 
 
 def test_a_folder_without_a_chat_template_is_refused(folder: Path) -> None:
@@ -250,8 +289,11 @@ def test_an_imported_folder_answers_as_the_original(reference: Reference, tmp_pa
         for folder in (tmp_path / "ours", reference.folder)
     )
     assert ours.text == theirs.text
-    tokens = reference.model.model.get_image_features(torch.zeros(1, 3, SIDE, SIDE)).pooler_output[0].shape[0]
-    assert str(ours.media[1]) == f"2.png → {tokens} tokens (its middle 40 × 40 of 64 × 40 pixels)"
+    vision = reference.model.config.vision_config
+    blank = torch.zeros(1, 3, vision.image_size, vision.image_size)
+    tokens = reference.model.model.get_image_features(blank).pooler_output[0].shape[0]
+    part = " (its middle 40 × 40 of 64 × 40 pixels)" if vision.model_type == CLIP.model_type else ""
+    assert str(ours.media[1]) == f"2.png → {tokens} tokens{part}"
 
 
 def test_importing_keeps_every_bit(reference: Reference, tmp_path: Path) -> None:
@@ -259,10 +301,9 @@ def test_importing_keeps_every_bit(reference: Reference, tmp_path: Path) -> None
     theirs = {key: tensor for path in reference.folder.glob("*.safetensors") for key, tensor in load_file(path).items()}
     ours = [tensor for path in (tmp_path / "ours").glob("*.safetensors") for tensor in load_file(path).values()]
     assert sum(tensor.numel() for tensor in ours) == sum(tensor.numel() for tensor in theirs.values())
-    query = load_file(tmp_path / "ours" / "image_encoder.safetensors")[
-        "tower.transformer.resblocks.1.attn.in_proj_weight"
-    ]
-    assert torch.equal(query[24:48], theirs[KEY])
+    joined = [name for name in load_file(tmp_path / "ours" / "image_encoder.safetensors") if ".1.attn." in name]
+    (query,) = [name for name in joined if "proj_weight" in name or "qkv.weight" in name]
+    assert torch.equal(load_file(tmp_path / "ours" / "image_encoder.safetensors")[query][24:48], theirs[KEY])
 
 
 # And back

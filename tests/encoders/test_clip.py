@@ -6,17 +6,28 @@ from itertools import product
 from typing import Any
 
 import pytest
+import timm
 import torch
 from open_clip.model import CLIP
 from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
-from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.encoders.clip import ClipImageEncoder, build_tower
 from mmchat.errors import ConfigError
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64, "head_width": 32}
 TRANSFORMER = {"layers": 3, "width": 32, "image_size": 64, "head_width": 16, "patch_size": 16}
+TIMM = {
+    "timm_model_name": "vit_base_patch16_siglip_gap_224",
+    "timm_pool": "",
+    "timm_proj": "none",
+    "image_size": 64,
+    "timm_model_args": {
+        **{"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 3, "num_heads": 2},
+        **{"act_layer": "gelu_tanh", "global_pool": ""},
+    },
+}
 TEXT = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 2, "layers": 1}
 EMBED_DIM = 32
 BOTH = pytest.mark.parametrize("vision", [RESNET, TRANSFORMER], ids=["resnet", "transformer"])
@@ -66,6 +77,34 @@ def test_features_equal_those_of_open_clip(vision: dict[str, object], layer: int
     assert features.std() > 0.01
 
 
+@pytest.mark.parametrize("layer", [-1, 0])
+@torch.no_grad()
+def test_a_tower_of_timm_has_the_sizes_that_are_asked_for(layer: int) -> None:
+    ours = ClipImageEncoder(config(TIMM, layer)).eval()
+    trunk = ours.tower.trunk
+    hidden = trunk.pos_embed + trunk.patch_embed(pixels())  # B, P, Dv
+    for block in trunk.blocks[: layer % 3 + 1]:
+        hidden = block(hidden)
+    torch.testing.assert_close(ours(pixels()), hidden)
+    assert hidden.shape == (2, ours.num_features, ours.width) == (2, 16, 32)
+    assert not any(tensor.is_meta for tensor in ours.state_dict().values())
+    assert isinstance(trunk.blocks[0].mlp.act, timm.layers.GELUTanh)
+
+
+@torch.no_grad()
+def test_a_named_tower_of_timm_is_what_open_clip_builds() -> None:
+    """A convolutional one, whose stages differ in width and grid."""
+    vision = {"timm_model_name": "convnext_atto", "timm_pool": "", "timm_proj": "linear", "image_size": 64}
+    ours = ClipImageEncoder(config(vision, -2)).eval()
+    theirs = build_tower(config(vision)).eval()
+    found = ours.tower.load_state_dict(theirs.state_dict(), strict=False)
+    assert not found.missing_keys
+    grid = theirs.forward_intermediates(pixels())["image_intermediates"][-2]
+    torch.testing.assert_close(ours(pixels()), grid.flatten(2).transpose(1, 2))
+    assert grid.shape[1:] == (ours.width, 4, 4)
+    assert ours.num_features == 16
+
+
 @BOTH
 @torch.no_grad()
 def test_a_picture_has_the_same_features_in_a_batch(vision: dict[str, object]) -> None:
@@ -112,7 +151,7 @@ def test_an_unknown_key_of_the_tower_is_named() -> None:
     assert str(caught.value) == "image_encoder.vision: unknown key depth"
 
 
-@pytest.mark.parametrize(("vision", "layer", "stages"), [(RESNET, 5, 5), (TRANSFORMER, -4, 3)])
+@pytest.mark.parametrize(("vision", "layer", "stages"), [(RESNET, 5, 5), (TRANSFORMER, -4, 3), (TIMM, 3, 3)])
 def test_a_stage_that_the_tower_does_not_have(vision: dict[str, object], layer: int, stages: int) -> None:
     with pytest.raises(ConfigError) as caught:
         ClipImageEncoder(config(vision, layer))
@@ -120,10 +159,11 @@ def test_a_stage_that_the_tower_does_not_have(vision: dict[str, object], layer: 
     assert str(caught.value) == expected
 
 
-def test_a_resnet_has_no_class_token() -> None:
+@pytest.mark.parametrize("vision", [RESNET, TIMM], ids=["resnet", "siglip"])
+def test_a_tower_without_a_class_token_is_asked_for_one(vision: dict[str, object]) -> None:
     with pytest.raises(ConfigError) as caught:
-        ClipImageEncoder(config(RESNET).model_copy(update={"class_token": True}))
-    assert str(caught.value) == "image_encoder.class_token: a ResNet has none"
+        ClipImageEncoder(config(vision).model_copy(update={"class_token": True}))
+    assert str(caught.value) == "image_encoder.class_token: this tower has none"
 
 
 # Preprocessing

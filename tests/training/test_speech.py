@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from torch.nn.functional import ctc_loss
 
 from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig
@@ -17,7 +18,7 @@ from mmchat.errors import AudioError, CheckpointError, ConfigError, DatasetError
 from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.model.decoder import Decoder
 from mmchat.model.tokenizer import ChatTokenizer
-from mmchat.training.speech import SpeechBatch, SpeechTraining, mask
+from mmchat.training.speech import SpeechBatch, SpeechTraining, Targets, mask
 from mmchat.training.spelling import ALPHABET, Letters
 from training.conftest import Configure, tone, weights_of, write_rows
 
@@ -65,8 +66,8 @@ def test_spelling_keeps_letters_spaces_and_apostrophes(text: str, kept: str) -> 
 def test_a_batch_holds_clips_and_their_letters(stage: SpeechTraining) -> None:
     batch = stage.batch(0)
     assert batch.mels.shape == (3, 80, 64)  # 0.64 s
-    assert spelt(batch.targets.tolist()) == "".join(f"say {colour}" for colour in ("red", "green", "blue"))
-    assert batch.lengths.tolist() == [7, 9, 8]
+    assert spelt(batch.targets[0].ids.tolist()) == "".join(f"say {colour}" for colour in ("red", "green", "blue"))
+    assert batch.targets[0].lengths.tolist() == [7, 9, 8]
 
 
 def test_a_batch_holds_neighbours_in_length(
@@ -75,14 +76,14 @@ def test_a_batch_holds_neighbours_in_length(
     """Sorted by length they are 2, 4, 6, 8 and 10 tenths; two in a row make a batch as long as the longer of them."""
     stage = SpeechTraining(configure("speech", data=lengths, batch_size=2), toy_model, tokenizer, CPU)
     batches = [stage.batch(step) for step in range(30)]
-    seen = {(tuple(batch.lengths.tolist()), batch.mels.shape[-1]) for batch in batches}
+    seen = {(tuple(batch.targets[0].lengths.tolist()), batch.mels.shape[-1]) for batch in batches}
     assert seen == {((low, low + 2), (low + 2) * 10) for low in (2, 4, 6, 8)}
 
 
 def test_a_step_has_the_same_batch_again(stage: SpeechTraining) -> None:
     first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
     assert torch.equal(first.mels, again.mels)
-    assert torch.equal(first.targets, again.targets)
+    assert torch.equal(first.targets[0].ids, again.targets[0].ids)
     assert not torch.equal(first.mels, other.mels)
 
 
@@ -107,10 +108,10 @@ def test_a_clip_of_a_few_frames_can_be_masked() -> None:
 
 def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) -> None:
     """CTC by its definition: the probability of a text is that of all paths that read it once repeats and blanks go."""
-    batch = SpeechBatch(stage.batch(0).mels[:1, :, :8], torch.tensor([3, 4]), torch.tensor([2]))
+    batch = SpeechBatch(stage.batch(0).mels[:1, :, :8], (Targets(torch.tensor([3, 4]), torch.tensor([2])),))
     with torch.no_grad():
         ours = stage.loss(batch)
-        scores = stage.module["head"](stage.module["encoder"](batch.mels))[0].softmax(-1)  # T, A
+        scores = stage.module["heads"]["letters"](stage.module["encoder"](batch.mels))[0].softmax(-1)  # T, A
     total = 0.0
     for path in itertools.product((0, 3, 4), repeat=len(scores)):
         read = [letter for letter, _ in itertools.groupby(path) if letter != 0]
@@ -123,7 +124,7 @@ def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) 
 
 def test_a_batch_without_labels_is_refused(stage: SpeechTraining) -> None:
     """A text with more characters than its clip has features cannot be aligned: CTC would make its loss zero."""
-    batch = SpeechBatch(stage.batch(0).mels[:2, :, :8], torch.tensor([3] * 11), torch.tensor([5, 6]))
+    batch = SpeechBatch(stage.batch(0).mels[:2, :, :8], (Targets(torch.tensor([3] * 11), torch.tensor([5, 6])),))
     with pytest.raises(TrainingError, match="speech: a batch without labels: its texts are too long for their clips"):
         stage.loss(batch)
 
@@ -208,13 +209,13 @@ def words(
     torch.manual_seed(0)
     decoder = Decoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
     save_checkpoint(tmp_path / "start", toy_model, {"decoder": decoder}, tokenizer, dtype=torch.float32)
-    config = configure("speech", start=(tmp_path / "start",), spell_in="words")
+    config = configure("speech", start=(tmp_path / "start",), spell_in=("words",))
     return SpeechTraining(config, toy_model, tokenizer, CPU), decoder
 
 
 def test_words_are_those_a_person_would_type(words: tuple[SpeechTraining, Decoder], tokenizer: ChatTokenizer) -> None:
     batch = words[0].batch(0)
-    said = torch.split(batch.targets, batch.lengths.tolist())
+    said = torch.split(batch.targets[0].ids, batch.targets[0].lengths.tolist())
     assert [tokenizer.decode(ids.tolist()) for ids in said] == [f"say {colour}" for colour in ("red", "green", "blue")]
 
 
@@ -224,7 +225,7 @@ def test_a_word_is_told_by_the_embeddings_of_the_decoder(
 ) -> None:
     stage, decoder = words
     features = stage.module["encoder"](stage.batch(0).mels)
-    scores = stage.module["head"](features)
+    scores = stage.module["heads"]["words"](features)
     tokens = stage.components()["audio_projector"](features)
     embeddings = decoder.embed(torch.arange(tokenizer.vocab_size))
     assert scores.shape == (3, tokens.shape[1], tokenizer.vocab_size + 1)
@@ -249,9 +250,9 @@ def test_encoder_and_projector_learn_the_words_and_the_embeddings_stay(
     assert list(stage.components()) == ["audio_encoder", "audio_projector"]
     for name, part in stage.components().items():
         assert any(not torch.equal(tensor, before[name][key]) for key, tensor in weights_of(part).items())
-    embeddings = dict(stage.module.named_buffers())["head.embeddings"]
+    embeddings = dict(stage.module.named_buffers())["heads.words.embeddings"]
     assert torch.equal(embeddings, decoder.embed(torch.arange(len(embeddings))))
-    assert "head.embeddings" not in stage.module.state_dict()
+    assert "heads.words.embeddings" not in stage.module.state_dict()
 
 
 def test_without_a_decoder_there_are_no_words(
@@ -259,4 +260,28 @@ def test_without_a_decoder_there_are_no_words(
 ) -> None:
     tmp_path.joinpath("start").mkdir()
     with pytest.raises(CheckpointError, match=r"speech: no decoder, whose words these are, in any of: .*start"):
-        SpeechTraining(configure("speech", start=(tmp_path / "start",), spell_in="words"), toy_model, tokenizer, CPU)
+        SpeechTraining(configure("speech", start=(tmp_path / "start",), spell_in=("words",)), toy_model, tokenizer, CPU)
+
+
+def test_letters_beside_words_share_the_encoder(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    """The loss is the mean of both, and nothing of the letters is handed on."""
+    torch.manual_seed(0)
+    decoder = Decoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
+    save_checkpoint(tmp_path / "start", toy_model, {"decoder": decoder}, tokenizer, dtype=torch.float32)
+    config = configure("speech", start=(tmp_path / "start",), spell_in=("letters", "words"))
+    stage = SpeechTraining(config, toy_model, tokenizer, CPU)
+    batch = stage.batch(0)
+    letters, words = batch.targets
+    assert spelt(letters.ids.tolist()) == "say redsay greensay blue"
+    assert tokenizer.decode(words.ids.tolist()) == "say redsay greensay blue"
+    with torch.no_grad():
+        features = stage.module["encoder"](batch.mels)
+        each = []
+        for name, targets in (("letters", letters), ("words", words)):
+            scores = stage.module["heads"][name](features).log_softmax(-1).transpose(0, 1)
+            heard, blank = torch.full((3,), len(scores)), 0 if name == "letters" else tokenizer.vocab_size
+            each.append(ctc_loss(scores, targets.ids, heard, targets.lengths, blank))
+        torch.testing.assert_close(stage.loss(batch).value, torch.stack(each).mean())
+    assert list(stage.components()) == ["audio_encoder", "audio_projector"]

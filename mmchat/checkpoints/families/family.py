@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from torch import Tensor
 
 from mmchat.checkpoints.families.hub_files import HubFiles
 from mmchat.checkpoints.families.names import MappedWeights, NameMap, Rule
@@ -33,7 +31,7 @@ class Family:
     """Beginnings of names, as regular expressions, in other releases, and what `rules` call them; the first that
     matches is replaced, then the next is tried."""
     unused: tuple[str, ...] = ()
-    """Tensors that some files hold and nothing needs."""
+    """Beginnings of names that some files hold and nothing needs."""
     chat_template: str | None = None
     """Of folders that have none of their own."""
     write_settings: Callable[[Path, ModelConfig, ChatTokenizer], None] | None = None
@@ -51,14 +49,9 @@ class Family:
         refuse(tensors.where, [
             f"{theirs} is not part of the model"
             for known, theirs in spelling.items()
-            if known not in self.unused and not any(names.ours(known) for names in maps.values())
+            if not known.startswith(self.unused) and not any(names.ours(known) for names in maps.values())
         ])  # fmt: skip
         return {component: MappedWeights(tensors, spelling, names) for component, names in maps.items()}
-
-    def theirs(self, rules: Sequence[Rule], ours: str, tensor: Tensor) -> dict[str, Tensor]:
-        """One of our weights under the names of the family."""
-        names = NameMap(rules).theirs(ours)
-        return {name: part.clone() for name, part in zip(names, tensor.chunk(len(names)), strict=True)}
 
     def _known(self, name: str) -> str:
         for begin, known in self.spellings.items():

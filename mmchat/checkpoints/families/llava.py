@@ -1,6 +1,6 @@
-"""LLaVA-1.5 in the layout of llava-hf: a CLIP vision transformer, an MLP, Llama or Qwen2 (Liu et al. 2023).
+"""LLaVA-1.5 and LLaVA-Interleave in the layout of llava-hf: CLIP or SigLIP, an MLP, Llama or Qwen2 (Liu et al. 2023).
 
-Names as in https://huggingface.co/llava-hf/llava-1.5-7b-hf
+Names as in https://huggingface.co/llava-hf/llava-1.5-7b-hf and …/llava-interleave-qwen-0.5b-hf
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from typing import Any
 
 from transformers import AutoConfig
 
-from mmchat.checkpoints.families.family import Family
+from mmchat.checkpoints.families.family import Family, Rules
 from mmchat.checkpoints.families.hub_files import HubFiles, decoder_settings
+from mmchat.checkpoints.families.image_towers import PREFIX, ImageTower, tower_of, tower_of_settings
 from mmchat.checkpoints.families.names import rule
 from mmchat.checkpoints.families.transformers_names import DECODER, SPELLINGS
 from mmchat.config import ImageEncoderConfig, ModelConfig, ProjectorConfig
 from mmchat.errors import CheckpointError
 from mmchat.model.tokenizer import TOKENIZER_FILE, ChatTokenizer
 
-_TOWER = "vision_tower.vision_model."
-_LAYER = _TOWER + "encoder.layers.{layer}."
-_BLOCK = "tower.transformer.resblocks.{layer}."
 _BICUBIC = 3
-_EPSILON = 1e-5
 
 
 def model_config(files: HubFiles, name: str) -> ModelConfig:
@@ -55,34 +52,28 @@ def model_config(files: HubFiles, name: str) -> ModelConfig:
 
 def _image_encoder(config: Any, files: HubFiles) -> ImageEncoderConfig:
     vision = config.vision_config
-    if vision.model_type != "clip_vision_model":
-        raise CheckpointError(f"{files.folder}: a vision tower {vision.model_type!r} is not supported")
-    if vision.hidden_act not in ("quick_gelu", "gelu"):
-        raise CheckpointError(f"{files.folder}: hidden_act {vision.hidden_act!r} of the vision tower is not supported")
-    layer = config.vision_feature_layer
+    try:
+        tower = tower_of_settings(vision)
+    except CheckpointError as error:
+        raise CheckpointError(f"{files.folder}: {error}") from None
+    layer, whole = config.vision_feature_layer, config.vision_feature_select_strategy == "full"
     if not isinstance(layer, int) or layer == 0:
         raise CheckpointError(f"{files.folder}: vision_feature_layer {layer} is not supported: it has to be one layer")
+    if not whole and not tower.class_token:
+        raise CheckpointError(f"{files.folder}: vision_feature_select_strategy 'default' would drop the first patch")
     return ImageEncoderConfig(
-        vision={
-            "layers": vision.num_hidden_layers,
-            "width": vision.hidden_size,
-            "head_width": vision.hidden_size // vision.num_attention_heads,
-            "mlp_ratio": vision.intermediate_size / vision.hidden_size,
-            "patch_size": vision.patch_size,
-            "image_size": vision.image_size,
-            "norm_kwargs": {"eps": vision.layer_norm_eps},
-        },
-        embed_dim=vision.projection_dim,
-        quick_gelu=vision.hidden_act == "quick_gelu",
+        **tower.fields(vision),
         feature_layer=layer - 1 if layer > 0 else layer,  # theirs counts the embeddings as the first
-        class_token=config.vision_feature_select_strategy == "full",
+        class_token=whole and tower.class_token,
         **_preprocessing(files, vision.image_size),
     )
 
 
 def _preprocessing(files: HubFiles, side: int) -> dict[str, Any]:
     """How pictures become squares, and their mean and deviation."""
-    settings = {"resample": _BICUBIC, "do_center_crop": True, "do_pad": False, **files.image_processor}
+    found = files.image_processor
+    crops = "siglip" not in found.get("image_processor_type", "").lower()  # where the file does not say
+    settings = {"resample": _BICUBIC, "do_center_crop": crops, "do_pad": False, **found}
     if settings["resample"] != _BICUBIC:
         raise CheckpointError(
             f"{files.folder}: resample {settings['resample']} of pictures is not supported, {_BICUBIC} is"
@@ -105,23 +96,13 @@ def write_settings(folder: Path, config: ModelConfig, tokenizer: ChatTokenizer) 
     from transformers import GenerationConfig, LlavaProcessor, PreTrainedTokenizerFast
     from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
-    image, projector = _parts(config)
-    vision, tokens, square = image.vision, config.tokens, {"height": image.image_size, "width": image.image_size}
-    strategy = "full" if image.class_token else "default"
+    image, projector, tower = _parts(config)
+    tokens, square = config.tokens, {"height": image.image_size, "width": image.image_size}
+    vision = tower.settings(image)
+    strategy = "full" if image.class_token or not tower.class_token else "default"
     settings = AutoConfig.for_model(
         "llava",
-        vision_config={
-            "model_type": "clip_vision_model",
-            "hidden_size": vision["width"],
-            "num_hidden_layers": vision["layers"],
-            "num_attention_heads": vision["width"] // vision["head_width"],
-            "intermediate_size": int(vision["width"] * vision["mlp_ratio"]),
-            "patch_size": vision["patch_size"],
-            "image_size": image.image_size,
-            "projection_dim": image.embed_dim,
-            "layer_norm_eps": vision.get("norm_kwargs", {}).get("eps", _EPSILON),
-            "hidden_act": "quick_gelu" if image.quick_gelu else "gelu",
-        },
+        vision_config=dict(vision),
         text_config=dict(config.decoder),
         architectures=["LlavaForConditionalGeneration"],
         image_token_index=tokenizer.image_id,
@@ -144,15 +125,21 @@ def write_settings(folder: Path, config: ModelConfig, tokenizer: ChatTokenizer) 
         image_std=list(image.std),
     )
     LlavaProcessor(
-        pictures, text, vision["patch_size"], strategy, tokenizer.template, tokens.image, num_additional_image_tokens=1
+        pictures,
+        text,
+        vision["patch_size"],
+        strategy,
+        tokenizer.template,
+        tokens.image,
+        num_additional_image_tokens=int(tower.class_token),
     ).save_pretrained(folder)
     GenerationConfig(
         bos_token_id=text.bos_token_id, eos_token_id=sorted(tokenizer.stop_ids), pad_token_id=tokenizer.pad_id
     ).save_pretrained(folder)
 
 
-def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig]:
-    """Image encoder and projector of what is a LLaVA.
+def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig, ImageTower]:
+    """Image encoder, projector and kind of tower of what is a LLaVA.
 
     Raises:
         CheckpointError: it is none; says why.
@@ -160,8 +147,11 @@ def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig]:
     image, projector = config.image_encoder, config.image_projector
     if image is None or projector is None or config.audio_encoder is not None:
         raise CheckpointError(f"{config.name} is no LLaVA: that sees, and does not hear")
-    if isinstance(image.vision.get("layers"), list) or "timm_model_name" in image.vision:
-        raise CheckpointError(f"{config.name} is no LLaVA: its image encoder is no vision transformer of CLIP")
+    tower = tower_of(image)
+    if tower is None:
+        raise CheckpointError(
+            f"{config.name} is no LLaVA: its image encoder is no vision transformer of CLIP or SigLIP"
+        )
     if image.resize == "fit":
         raise CheckpointError(
             f"{config.name} is no LLaVA: resize 'fit' is unknown there; crop, pad and stretch are not"
@@ -177,35 +167,25 @@ def _parts(config: ModelConfig) -> tuple[ImageEncoderConfig, ProjectorConfig]:
         raise CheckpointError(
             f"{config.name} is no LLaVA: its image projector is not a plain MLP as wide as the decoder"
         )
-    return image, projector
+    return image, projector, tower
+
+
+def _rules(config: ModelConfig) -> Rules:
+    _, _, tower = _parts(config)
+    return {
+        "decoder": DECODER,
+        "image_encoder": tower.rules,
+        "image_projector": (
+            rule("mlp.0.{rest}", "multi_modal_projector.linear_1.{rest}"),
+            rule("mlp.2.{rest}", "multi_modal_projector.linear_2.{rest}"),
+        ),
+    }
 
 
 LLAVA = Family(
     model_config=model_config,
     write_settings=write_settings,
-    rules=lambda _: {
-        "decoder": DECODER,
-        "image_encoder": (
-            rule("tower.class_embedding", _TOWER + "embeddings.class_embedding"),
-            rule("tower.positional_embedding", _TOWER + "embeddings.position_embedding.weight"),
-            rule("tower.conv1.weight", _TOWER + "embeddings.patch_embedding.weight"),
-            rule("tower.ln_pre.{rest}", _TOWER + "pre_layrnorm.{rest}"),
-            rule("tower.ln_post.{rest}", _TOWER + "post_layernorm.{rest}"),
-            rule(_BLOCK + "ln_1.{rest}", _LAYER + "layer_norm1.{rest}"),
-            rule(_BLOCK + "ln_2.{rest}", _LAYER + "layer_norm2.{rest}"),
-            rule(
-                _BLOCK + "attn.in_proj_{rest}",
-                *(_LAYER + f"self_attn.{each}_proj.{{rest}}" for each in ("q", "k", "v")),
-            ),
-            rule(_BLOCK + "attn.out_proj.{rest}", _LAYER + "self_attn.out_proj.{rest}"),
-            rule(_BLOCK + "mlp.c_fc.{rest}", _LAYER + "mlp.fc1.{rest}"),
-            rule(_BLOCK + "mlp.c_proj.{rest}", _LAYER + "mlp.fc2.{rest}"),
-        ),
-        "image_projector": (
-            rule("mlp.0.{rest}", "multi_modal_projector.linear_1.{rest}"),
-            rule("mlp.2.{rest}", "multi_modal_projector.linear_2.{rest}"),
-        ),
-    },
-    spellings={**SPELLINGS, r"vision_tower\.(?!vision_model\.)": _TOWER},
-    unused=(_TOWER + "embeddings.position_ids",),
+    rules=_rules,
+    spellings={**SPELLINGS, r"vision_tower\.(?!vision_model\.)": PREFIX},
+    unused=(PREFIX + "embeddings.position_ids", PREFIX + "head."),
 )

@@ -22,26 +22,38 @@ class Rule:
     ours: str
     theirs: tuple[str, ...]
     """Several are laid end to end along the first axis, as query, key and value are."""
+    batched: bool = False
+    """Ours has one more axis in front, of length 1."""
 
 
-def rule(ours: str, *theirs: str) -> Rule:
+def rule(ours: str, *theirs: str, batched: bool = False) -> Rule:
     """A `Rule` in one line."""
-    return Rule(ours, theirs)
+    return Rule(ours, theirs, batched)
 
 
 class NameMap:
     """The rules of one component."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._forth = [(_pattern(each.ours), each.theirs) for each in rules]
+        self._forth = [(_pattern(each.ours), each) for each in rules]
         self._back = [(_pattern(name), each.ours, index) for each in rules for index, name in enumerate(each.theirs)]
 
     def theirs(self, ours: str) -> tuple[str, ...]:
         """What the family calls one of our weights; our own name where it knows none."""
-        for pattern, names in self._forth:
+        for pattern, each in self._forth:
             if match := pattern.fullmatch(ours):
-                return tuple(name.format(**match.groupdict()) for name in names)
+                return tuple(name.format(**match.groupdict()) for name in each.theirs)
         return (ours,)
+
+    def batched(self, ours: str) -> bool:
+        """Whether one of our weights has one more axis in front than theirs."""
+        return any(each.batched for pattern, each in self._forth if pattern.fullmatch(ours))
+
+    def split(self, ours: str, tensor: Tensor) -> dict[str, Tensor]:
+        """One of our weights as the family keeps it."""
+        names = self.theirs(ours)
+        parts = (tensor[0] if self.batched(ours) else tensor).chunk(len(names))
+        return {name: part.clone() for name, part in zip(names, parts, strict=True)}
 
     def ours(self, theirs: str) -> tuple[str, int] | None:
         """What we call one of their weights, and which part of it that is; None where it belongs elsewhere."""
@@ -74,14 +86,15 @@ class MappedWeights:
         """The shape of each weight; None where a part of it is missing."""
         shapes = self._files.shapes()
         return {
-            name: None if self.absent(name) else _joined([shapes[part] for _, part in sorted(parts.items())])
+            name: None if self.absent(name) else self._shape(name, [shapes[part] for _, part in sorted(parts.items())])
             for name, parts in self._parts.items()
         }
 
     def tensor(self, name: str) -> Tensor:
         """One weight, on the CPU, in the type it is stored in."""
         parts = [self._files.tensor(part) for _, part in sorted(self._parts[name].items())]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole[None] if self._names.batched(name) else whole
 
     def present(self, name: str) -> str:
         """What the files call the parts of a weight that they hold."""
@@ -91,6 +104,9 @@ class MappedWeights:
         """What the family calls the parts of a weight that the files lack."""
         parts = self._parts.get(name, {})
         return ", ".join(each for index, each in enumerate(self._names.theirs(name)) if index not in parts)
+
+    def _shape(self, name: str, parts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        return (1, *_joined(parts)) if self._names.batched(name) else _joined(parts)
 
 
 def _pattern(name: str) -> re.Pattern[str]:
