@@ -97,7 +97,7 @@ def _projector(neighbours: int, width: int) -> ProjectorConfig:
 
 
 def _image_encoder(source: str) -> tuple[Any, ImageEncoderConfig]:
-    """The image tower of an open_clip model: a vision transformer's last layer but one, a ResNet's last stage."""
+    """The tower of an open_clip model: a transformer's last layer but one, a convolutional one's last stage."""
     import open_clip
     from open_clip.transformer import QuickGELU
 
@@ -110,8 +110,6 @@ def _image_encoder(source: str) -> tuple[Any, ImageEncoderConfig]:
     except Exception as error:  # whatever a download or a file raises
         raise CheckpointError(f"cannot load the open_clip model {source}: {_told(error)}") from error
     vision = model["vision_cfg"]
-    if "timm_model_name" in vision or "layers" not in vision:
-        raise CheckpointError(f"{source}: a tower of timm is not supported: choose a vision transformer or a ResNet")
     seen = clip.visual.preprocess_cfg
     if seen["resize_mode"] not in _RESIZE or seen["interpolation"] != "bicubic":
         raise CheckpointError(f"{source}: pictures resized by {seen['resize_mode']}, {seen['interpolation']}: unknown")
@@ -119,12 +117,17 @@ def _image_encoder(source: str) -> tuple[Any, ImageEncoderConfig]:
         vision=vision,
         embed_dim=model["embed_dim"],
         quick_gelu=any(isinstance(module, QuickGELU) for module in clip.visual.modules()),
-        feature_layer=-1 if isinstance(vision["layers"], list) else -2,
+        feature_layer=-2 if _is_transformer(clip.visual) else -1,
         resize=_RESIZE[seen["resize_mode"]],
         mean=tuple(seen["mean"]),
         std=tuple(seen["std"]),
     )
     return ClipImageEncoder(config, clip.visual), config
+
+
+def _is_transformer(tower: Any) -> bool:
+    """One of open_clip, or one of timm."""
+    return hasattr(tower, "transformer") or hasattr(getattr(tower, "trunk", None), "blocks")
 
 
 def _audio_encoder(source: str) -> tuple[Any, AudioEncoderConfig]:

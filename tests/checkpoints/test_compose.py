@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -102,6 +103,30 @@ def test_encoders_are_those_of_their_makers(parts: Path, composed: Path) -> None
     whisper.load_state_dict(torch.load(parts / "whisper.pt", weights_only=True)["model_state_dict"])
     ((mel, _),) = encoders["audio"].preprocess(clip(30).waveform)
     assert torch.allclose(encoders["audio"](mel[None]), whisper.encoder(mel[None]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_tower_of_timm_gives_the_features_that_open_clip_has(parts: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vision = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "avg", "timm_proj": "linear", "image_size": 224}
+    text = {"context_length": 8, "vocab_size": 100, "width": 16, "heads": 2, "layers": 1}
+    model = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    (tmp_path / "clip").mkdir()
+    seen = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    settings = {"model_cfg": model, "preprocess_cfg": seen}
+    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(settings))
+    save_file(open_clip.CLIP(**model).state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    arguments = ["--decoder", f"{parts}/llama", "--image", f"local-dir:{tmp_path}/clip"]
+    assert main(["compose", str(tmp_path / "mine"), *arguments]) == 0
+    checkpoint = Checkpoint(tmp_path / "mine")
+    encoder: Any = checkpoint.load().fresh("image")["image_encoder"].eval()
+    encoder.load_state_dict(_weights(checkpoint, "image_encoder"))
+    pixels = encoder.preprocess([PICTURE.image])
+    tower = open_clip.create_model(f"local-dir:{tmp_path}/clip").visual.eval()
+    theirs = tower.forward_intermediates(pixels, indices=[-2], intermediates_only=True)["image_intermediates"][0]
+    assert torch.allclose(encoder(pixels), theirs.flatten(2).transpose(1, 2), atol=1e-5)
+    assert checkpoint.config.image_encoder is not None
+    assert checkpoint.config.image_encoder.resize == "stretch"
 
 
 def _weights(checkpoint: Checkpoint, component: str) -> dict[str, torch.Tensor]:
