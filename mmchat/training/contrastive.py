@@ -50,6 +50,8 @@ class ContrastiveTraining(GradientStage[Pairs]):
     ) -> None:
         if model.image_encoder is None:
             raise ConfigError(f"{config.name}: {config.model} has no image_encoder to train")
+        if "timm_model_args" in model.image_encoder.vision:
+            raise ConfigError(f"{config.name}: open_clip builds towers by their name, not by timm_model_args")
         self._config = config
         self._encoder = model.image_encoder
         self._tokenizer = tokenizer

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from mmchat.checkpoints.store import save_checkpoint
-from mmchat.config import ModelConfig
+from mmchat.config import ImageEncoderConfig, ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError, ImageError
 from mmchat.model.tokenizer import ChatTokenizer
@@ -186,6 +186,16 @@ def test_a_model_without_eyes_is_refused(
     blind = toy_model.model_copy(update={"image_encoder": None, "image_projector": None})
     with pytest.raises(ConfigError, match=r"contrastive: .*model\.yaml has no image_encoder to train"):
         ContrastiveTraining(configure("contrastive"), blind, tokenizer, CPU)
+
+
+def test_a_tower_of_other_sizes_than_its_name_is_refused(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer
+) -> None:
+    vision = {"timm_model_name": "vit_base_patch16_224", "timm_model_args": {"depth": 2}, "image_size": 224}
+    image = ImageEncoderConfig(vision=vision, embed_dim=32)
+    model = toy_model.model_copy(update={"image_encoder": image})
+    with pytest.raises(ConfigError, match="contrastive: open_clip builds towers by their name"):
+        ContrastiveTraining(configure("contrastive"), model, tokenizer, CPU)
 
 
 def test_one_caption_alone_is_refused(
