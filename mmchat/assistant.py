@@ -1,7 +1,8 @@
 """The one door for the command line, the page, the server and evaluation.
 
-An assistant keeps no conversation: it belongs to whoever asks. What it does keep is the cross-modal tokens of the media
-it saw last, by content, so that a picture is encoded once a conversation.
+An assistant keeps no conversation: it belongs to whoever asks. What it does keep, by content, is the cross-modal tokens
+of the media it saw last, so that a picture is encoded once a conversation, and what its decoder made of what it read
+last, so that a turn costs its new tokens.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from mmchat.generation.reply import MediaReceipt, Reply, ReplyStream, Timing, Us
 from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
-from mmchat.inputs.messages import ConversationLike, Message, TextPart, as_messages
+from mmchat.inputs.messages import ConversationLike, Message, as_messages
 from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _REMEMBERED_MEDIA = 64
+_REMEMBERED_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Assistant:
                 f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
                 f"the decoder embeds {self._model.decoder.vocab_size}"
             )
-        self._engine = Engine(self._model.decoder, self._tokenizer.stop_ids)
+        self._engine = Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
         self._features: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
         self._load_s = time.perf_counter() - began
@@ -228,9 +230,9 @@ class Assistant:
             other: ImagePart | AudioPart = ImagePart.from_pil(ImageOps.invert(part.image))
         else:
             other = AudioPart.from_waveform(part.waveform[::-1].copy(), SAMPLE_RATE)
-        first, second = (
-            self._read(Message.user(TextPart("what is this?"), each).content).prefill.logits for each in (part, other)
-        )
+        questions = [self._sequence(self._written([Message.user("what is this?", each)])) for each in (part, other)]
+        with torch.inference_mode():
+            first, second = (self._engine.prefill(self._embed(question)).logits for question in questions)
         return MediaCheck(_kind(part), float((first - second).abs().max()))
 
     def verify(self) -> int:
@@ -249,6 +251,11 @@ class Assistant:
         messages = as_messages(conversation)
         return messages if system is None else [Message.system(system), *messages]
 
+    def _written(self, messages: list[Message]) -> list[Message]:
+        """With the transcript in the place of each clip, where the model cannot hear."""
+        transcriber = self._transcriber
+        return messages if transcriber is None else [transcriber.written(each) for each in messages]
+
     def _sequence(self, messages: Sequence[Message], *, answer_next: bool = True) -> MixedSequence:
         for part in (part for message in messages for part in message.media):
             self._need(_kind(part))
@@ -262,12 +269,11 @@ class Assistant:
     def _read(self, conversation: ConversationLike, system: str | None = None, opening: str = "") -> _Question:
         asked = time.perf_counter()
         messages = self._messages(conversation, system)
-        transcriber = self._transcriber
-        sequence = self._sequence(messages if transcriber is None else [transcriber.written(each) for each in messages])
+        sequence = self._sequence(self._written(messages))
         begun = self._tokenizer.encode(opening)
         sequence = replace(sequence, ids=(*sequence.ids, *begun), labels=(*sequence.labels, *begun))
         with torch.inference_mode():
-            prefill = self._engine.prefill(self._embed(sequence))
+            prefill = self._engine.prefill(self._embed(sequence), sequence)
         lengths = {span.media.digest: span.length for span in sequence.spans}
         receipts = tuple(self._receipt(part, lengths) for message in messages for part in message.media)
         return _Question(sequence, prefill, receipts, asked)

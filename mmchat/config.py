@@ -1,6 +1,7 @@
-"""Every setting of mmchat as frozen values; an unknown key is an error, never ignored.
+"""Settings as frozen values; an unknown key is an error, never ignored.
 
-`ModelConfig` says all about a checkpoint, `GenerationOptions` about one answer, `StageConfig` about one training stage.
+`ModelConfig` says all about a checkpoint, `GenerationOptions` about one answer; the settings of training stages stand
+beside the stages, in `mmchat/training/settings.py`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ Norm = Literal["none", "layer", "rms"]
 Component = Literal["image_encoder", "image_projector", "audio_encoder", "audio_projector", "decoder"]
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Values that cannot be changed, under names that are all known."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 # ---------------------------------------------------------------------------------------------------------- generation
 
 
-class GenerationOptions(_Frozen):
+class GenerationOptions(Frozen):
     """How one answer is drawn from the logits."""
 
     temperature: float = Field(default=0.0, ge=0, le=10)
@@ -40,6 +43,9 @@ class GenerationOptions(_Frozen):
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     """The same seed gives the same answer; without one a fresh seed is drawn and reported."""
     max_new_tokens: int = Field(default=96, ge=1)
+    prompt_lookup: int = Field(default=0, ge=0)
+    """At most so many tokens are guessed from what was said before and read at once; the answer is the same, sooner
+    where it repeats the conversation."""
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The answer ends before the first of these strings."""
 
@@ -59,7 +65,7 @@ class GenerationOptions(_Frozen):
 # --------------------------------------------------------------------------------------------------------------- model
 
 
-class ImageEncoderConfig(_Frozen):
+class ImageEncoderConfig(Frozen):
     """An open_clip image tower."""
 
     vision: dict[str, Any]
@@ -91,7 +97,7 @@ class ImageEncoderConfig(_Frozen):
         return int(self.vision["image_size"])
 
 
-class AudioEncoderConfig(_Frozen):
+class AudioEncoderConfig(Frozen):
     """A Whisper audio encoder; names as in openai-whisper's `ModelDimensions`."""
 
     n_mels: Literal[80, 128] = 80
@@ -109,7 +115,7 @@ class AudioEncoderConfig(_Frozen):
     """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
 
 
-class ProjectorConfig(_Frozen):
+class ProjectorConfig(Frozen):
     """From encoder features to cross-modal tokens."""
 
     reduce: Literal["stack", "pool"]
@@ -144,7 +150,7 @@ class ProjectorConfig(_Frozen):
         return self
 
 
-class SpecialTokens(_Frozen):
+class SpecialTokens(Frozen):
     """The tokens that nobody can type, each one id of the vocabulary, and how the chat template is given media."""
 
     begin: str | None = None
@@ -183,7 +189,7 @@ class SpecialTokens(_Frozen):
         return tuple(dict.fromkeys(token for token in ours if token is not None))
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Frozen):
     """Everything that is needed to build a model; stored as `config.json` of its checkpoint folder."""
 
     format: Literal[1] = 1
@@ -210,120 +216,6 @@ class ModelConfig(_Frozen):
         return self
 
 
-# ------------------------------------------------------------------------------------------------------------ training
-
-
-class OptimizerConfig(_Frozen):
-    """AdamW with warm-up and cosine decay over the budget."""
-
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: Share = 0.02
-    """Share of the budget over which the rate rises from zero."""
-    final: Share = 0.05
-    """The rate at the end, as a share of the highest."""
-    clip: float = Field(1.0, gt=0)
-    """Largest norm of the gradient."""
-
-
-class _Stage(_Frozen):
-    name: str
-    model: Path
-    """YAML file with the `ModelConfig` that is trained."""
-    data: Path
-    """Dataset folder (one split)."""
-    out: Path
-    """Checkpoint folder that this stage writes."""
-
-
-class TokenizerStage(_Stage):
-    """Byte-level BPE over the text of the dataset."""
-
-    stage: Literal["tokenizer"]
-    vocab_size: int = Field(ge=300)
-    chat_template: Path
-
-
-class _GradientStage(_Stage):
-    """What all stages share that follow a gradient."""
-
-    start: tuple[Path, ...] = ()
-    """Checkpoint folders that hold what this stage starts from; a component is taken from the first that has it."""
-    batch_size: int = Field(ge=1)
-    optimizer: OptimizerConfig
-    max_steps: int | None = Field(None, ge=1)
-    max_minutes: float | None = Field(None, gt=0)
-    """The budget: whichever of steps and minutes ends first; the learning rate decays over it."""
-    save_minutes: float = Field(3.0, gt=0)
-    seed: int = 0
-    device: str = "auto"
-    threads: int | None = Field(None, ge=1)
-    """CPU threads; unset leaves torch's choice."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of forward and loss, by torch's autocast; weights and optimizer stay in float32."""
-
-    @model_validator(mode="after")
-    def _has_budget(self) -> _GradientStage:
-        if self.max_steps is None and self.max_minutes is None:
-            raise ValueError("give a budget: max_steps, max_minutes or both")
-        return self
-
-
-class LanguageStage(_GradientStage):
-    """Next-token pre-training of the decoder on the text of the dataset."""
-
-    stage: Literal["language"]
-    context: int = Field(ge=16)
-    """Tokens a row; documents are packed end to end."""
-
-
-class NamingStage(_GradientStage):
-    """Pre-training of the image tower on regions of pictures and their names."""
-
-    stage: Literal["naming"]
-
-
-class ContrastiveStage(_GradientStage):
-    """CLIP pre-training of the image tower (Radford et al. 2021) on pictures and captions."""
-
-    stage: Literal["contrastive"]
-    batch_size: int = Field(ge=2)
-    """A caption alone has nothing to be told from."""
-    text: dict[str, Any]
-    """Fields of open_clip's `CLIPTextCfg` for the text tower, which is thrown away afterwards."""
-
-
-class SpeechStage(_GradientStage):
-    """Speech-to-text pre-training with CTC (Graves et al. 2006)."""
-
-    stage: Literal["speech"]
-    spell_in: tuple[Literal["letters", "words"], ...] = Field(("letters",), min_length=1)
-    """What is written down: letters, by a head that is thrown away; words of the decoder, by its own embeddings, so
-    that the audio projector learns with the encoder to make of speech what text would be; or both."""
-
-
-class ChatStage(_GradientStage):
-    """Chat tuning over all modalities; with the encoders and decoder frozen it is projector alignment."""
-
-    stage: Literal["chat"]
-    train: tuple[Component, ...] = Field(min_length=1)
-    """The components that learn, one or more; the others stay as they are."""
-    files: tuple[str, ...] = ("dialogues.jsonl",)
-    """Rows of these files of the dataset, dialogues or `captions.jsonl`."""
-    media: tuple[Literal["image", "audio"], ...] = ("image", "audio")
-    """Rows that hold other media are left out, and so are its encoder and projector."""
-    repeat_audio: int = Field(1, ge=1)
-    """How often a row with a clip stands in an epoch: speech is slow to make and slow to learn."""
-    repeat: dict[str, Annotated[int, Field(ge=1)]] = {}
-    """How often rows of a kind stand in an epoch, where that is not once."""
-
-
-StageConfig = Annotated[
-    TokenizerStage | LanguageStage | NamingStage | ContrastiveStage | SpeechStage | ChatStage,
-    Field(discriminator="stage"),
-]
-
-
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
@@ -333,40 +225,16 @@ def load_model_config(path: Path) -> ModelConfig:
     Raises:
         ConfigError: the file is missing or malformed, or has an unknown key or a wrong value; one line.
     """
-    config: ModelConfig = _validated(TypeAdapter(ModelConfig), _read(path), path)
+    config: ModelConfig = validated(TypeAdapter(ModelConfig), read_values(path), path)
     return config
 
 
-def load_stage_config(path: Path, overrides: dict[str, str] | None = None) -> StageConfig:
-    """Read the configuration of one training stage from YAML.
-
-    Args:
-        path: the file.
-        overrides: values that replace those of the file, as YAML text by dotted key (`optimizer.learning_rate`).
+def read_values(path: Path) -> dict[str, Any]:
+    """Keys and values of a YAML or JSON file.
 
     Raises:
-        ConfigError: as for `load_model_config`.
+        ConfigError: the file is missing or malformed, or holds anything else.
     """
-    value = _read(path)
-    for key, text in (overrides or {}).items():
-        try:
-            _put(value, key, yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"cannot set {key}: {text!r} is malformed") from error
-    config: StageConfig = _validated(TypeAdapter(StageConfig), value, path)
-    return config
-
-
-def _put(value: dict[str, Any], key: str, new: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        value = value.setdefault(parent, {})
-        if not isinstance(value, dict):
-            raise ConfigError(f"cannot set {key}: {parent} holds a single value")
-    value[last] = new
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -379,7 +247,12 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _validated(adapter: TypeAdapter[Any], value: dict[str, Any], path: Path) -> Any:
+def validated(adapter: TypeAdapter[Any], value: dict[str, Any], path: Path) -> Any:
+    """What an adapter makes of the values of a file.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; one line that names the file.
+    """
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -17,6 +17,7 @@ from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 TEMPLATE = Path(__file__).parents[1] / "configs" / "tiny" / "chat_template.jinja"
 LINES = ("what is this?", "describe this", "it is a cat", "a cat is an animal", "where is the cat?", "hello")
@@ -84,11 +85,12 @@ def tiny_model(tiny_config: ModelConfig) -> Multimodal:
     ones are zeros and ones here and there: a part that is left out would not be missed."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Multimodal(tiny_config)
+        decoder = TransformersDecoder(tiny_config.decoder)
+        model = Multimodal(tiny_config, decoder)
         model.attach(model.fresh("image"))
         model.attach(model.fresh("audio"))
         for module in model.modules():
-            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) and module is not model.decoder.lm.lm_head:
+            if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) and module is not decoder.lm.lm_head:
                 nn.init.kaiming_normal_(module.weight)
             if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
                 module.weight.data.uniform_(0.5, 1.5)

@@ -21,7 +21,7 @@ from whisper.model import Whisper
 
 import mmchat
 from mmchat.assistant import Assistant, MediaCheck, MediaReceipt, Reply, ReplyStream, Usage
-from mmchat.checkpoints.store import Checkpoint
+from mmchat.checkpoints.store import Checkpoint, load_component
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.encoders.transcriber import Transcriber
 from mmchat.encoders.whisper import WhisperAudioEncoder
@@ -33,6 +33,7 @@ from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.placement import ON_CPU
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 SHORT: dict[str, Any] = {"max_new_tokens": 12}
 SAMPLED: dict[str, Any] = {"temperature": 1.5, "max_new_tokens": 12}
@@ -67,6 +68,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
+def reference(checkpoint: Checkpoint) -> TransformersDecoder:
+    """What transformers makes of the decoder's weights."""
+    decoder = TransformersDecoder(checkpoint.config.decoder)
+    load_component(checkpoint.folder, "decoder", decoder)
+    return decoder.eval()
+
+
 def outcome(reply: Reply) -> tuple[object, ...]:
     """All of a reply that does not depend on the clock."""
     return reply.text, reply.media, reply.usage, reply.finish_reason, reply.seed, reply.model
@@ -94,14 +102,18 @@ def test_greedy_answers_equal_those_of_transformers(
     sequence = build_sequence([question], tiny_tokenizer, model.num_tokens)
     with torch.no_grad():
         embeddings = model.embed(sequence, model.encode([cat_image, question_clip]))[None]
-        theirs = model.decoder.lm.generate(
-            inputs_embeds=embeddings,
-            attention_mask=torch.ones(1, len(sequence), dtype=torch.long),
-            do_sample=False,
-            max_new_tokens=60,
-            eos_token_id=tiny_tokenizer.end_id,
-            pad_token_id=tiny_tokenizer.pad_id,
-        )[0].tolist()
+        theirs = (
+            reference(checkpoint)
+            .lm.generate(
+                inputs_embeds=embeddings,
+                attention_mask=torch.ones(1, len(sequence), dtype=torch.long),
+                do_sample=False,
+                max_new_tokens=60,
+                eos_token_id=tiny_tokenizer.end_id,
+                pad_token_id=tiny_tokenizer.pad_id,
+            )[0]
+            .tolist()
+        )
     ours = assistant.reply(question, max_new_tokens=60)
     assert ours.text == tiny_tokenizer.decode(theirs)
     assert ours.usage == Usage(len(sequence), len(theirs) - (theirs[-1] == tiny_tokenizer.end_id))
@@ -319,7 +331,7 @@ def test_the_likelihood_of_an_answer_is_the_loss_of_transformers(
     labels = [id_ if position in said else -100 for position, id_ in enumerate(sequence.ids)]
     with torch.no_grad():
         embeddings = model.embed(sequence, model.encode([cat_image]))[None]
-        loss = model.decoder.lm(inputs_embeds=embeddings, labels=torch.tensor([labels])).loss
+        loss = reference(checkpoint).lm(inputs_embeds=embeddings, labels=torch.tensor([labels])).loss
     nats, tokens = assistant.log_likelihood(before, "it is a cat")
     assert tokens == count
     assert -nats / tokens == pytest.approx(float(loss), rel=1e-4)

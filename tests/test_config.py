@@ -10,15 +10,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from mmchat.config import (
-    ChatStage,
-    GenerationOptions,
-    ModelConfig,
-    SpecialTokens,
-    load_model_config,
-    load_stage_config,
-)
+from mmchat.config import GenerationOptions, ModelConfig, SpecialTokens, load_model_config
 from mmchat.errors import ConfigError, OptionError
+from mmchat.training.settings import ChatStage, load_stage_config
 
 MODEL = {
     "name": "toy",

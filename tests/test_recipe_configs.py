@@ -8,14 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmchat.checkpoints.store import COMPONENTS
-from mmchat.config import (
-    ChatStage,
-    NamingStage,
-    StageConfig,
-    TokenizerStage,
-    load_model_config,
-    load_stage_config,
-)
+from mmchat.config import load_model_config
+from mmchat.training.settings import ChatStage, NamingStage, StageConfig, TokenizerStage, load_stage_config
 from mmchat.world.concepts import load_things
 
 ROOT = Path(__file__).parents[1]

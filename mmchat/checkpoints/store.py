@@ -22,9 +22,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mmchat.checkpoints.weights import WeightFiles, Weights, compare, fill, unique
+from mmchat.checkpoints.weights import WeightFiles, Weights, compare, fill, shapes, unique
 from mmchat.config import ModelConfig, load_model_config
 from mmchat.errors import CheckpointError
+from mmchat.model.decoder import answering_decoder
 from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.placement import ON_CPU, Placement
 from mmchat.model.tokenizer import TEMPLATE_FILE, TOKENIZER_FILE, ChatTokenizer
@@ -77,12 +78,11 @@ class Checkpoint:
         Raises:
             CheckpointError: a weight is missing, left over or of another shape; names it.
         """
-        with torch.device("meta"):  # shapes alone, so that no memory is taken twice
-            model = Multimodal(self.config)
+        decoder = answering_decoder(self.config.decoder, place)
         weights = self.weights("decoder")
-        compare(model.decoder, weights)
-        model.decoder.load_weights({name: weights.tensor(name) for name in weights.shapes()}, place)
-        return model.eval()
+        compare(decoder.weight_shapes(), weights)
+        decoder.load_weights({name: weights.tensor(name) for name in weights.shapes()}, place)
+        return Multimodal(self.config, decoder).eval()
 
     def add(self, model: Multimodal, modality: Modality) -> None:
         """Bring the encoder and projector of a modality into a loaded model.
@@ -151,6 +151,8 @@ def save_checkpoint(
         card: the model card, Markdown; left out when empty.
         dtype: type of the stored floating-point weights.
     """
+    for name, component in components.items():
+        assert component.state_dict(), f"the {name} has no weights to save: one that only answers keeps none by name"
     tensors = ((name, _stored(component, dtype)) for name, component in components.items())
     write_checkpoint(folder, config, tensors, tokenizer, card)
 
@@ -163,14 +165,14 @@ def copy_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """
     config = checkpoint.config
     with torch.device("meta"):  # shapes alone
-        model = Multimodal(config)
-        parts: dict[str, nn.Module] = {"decoder": model.decoder}
+        model = Multimodal(config, answering_decoder(config.decoder, ON_CPU))
+        expected = {"decoder": model.decoder.weight_shapes()}
         for modality in ("image", "audio"):
             if getattr(config, f"{modality}_encoder") is not None:
-                parts |= model.fresh(modality)
-    for name, component in parts.items():
-        compare(component, checkpoint.weights(name))
-    read = {name: checkpoint.weights(name) for name in parts}
+                expected |= {name: shapes(component) for name, component in model.fresh(modality).items()}
+    read = {name: checkpoint.weights(name) for name in expected}
+    for name, weights in read.items():
+        compare(expected[name], weights)
     tensors = ((name, {key: weights.tensor(key) for key in weights.shapes()}) for name, weights in read.items())
     write_checkpoint(folder, config, tensors, checkpoint.tokenizer(), checkpoint.card())
 

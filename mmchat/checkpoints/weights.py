@@ -131,19 +131,19 @@ class JoinedTensors:
         return name
 
 
-def compare(component: nn.Module, weights: Weights) -> None:
-    """Whether the weights are those of a component, by name and shape.
+def compare(expected: Mapping[str, tuple[int, ...]], weights: Weights) -> None:
+    """Whether the weights are those that a component expects, by name and shape.
 
     Raises:
         CheckpointError: a weight is missing, left over or of another shape; names it.
     """
-    expected, found = dict(unique(component)), weights.shapes()
+    found = weights.shapes()
     problems = [f"{weights.absent(key)} is missing" for key in expected if found.get(key) is None]
     problems += [f"{weights.present(key)} is not part of the model" for key in found if key not in expected]
     problems += [
-        f"{weights.present(key)} has the shape {found[key]}, the model needs {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if found.get(key) not in (None, tuple(tensor.shape))
+        f"{weights.present(key)} has the shape {found[key]}, the model needs {shape}"
+        for key, shape in expected.items()
+        if found.get(key) not in (None, shape)
     ]
     refuse(weights.where, problems)
 
@@ -154,7 +154,7 @@ def fill(component: nn.Module, weights: Weights) -> None:
     Raises:
         CheckpointError: as for `compare`.
     """
-    compare(component, weights)
+    compare(shapes(component), weights)
     with torch.no_grad():
         for key, tensor in unique(component):
             tensor.copy_(weights.tensor(key))
@@ -165,6 +165,11 @@ def refuse(where: Path, problems: list[str]) -> None:
     if problems:
         more = f"; {len(problems) - _MOST_NAMED} more" if problems[_MOST_NAMED:] else ""
         raise CheckpointError(f"{where}: {'; '.join(problems[:_MOST_NAMED])}{more}")
+
+
+def shapes(component: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shape of each of a component's weights; tied ones once, under their first name."""
+    return {key: tuple(tensor.shape) for key, tensor in unique(component)}
 
 
 def unique(component: nn.Module) -> list[tuple[str, Tensor]]:

@@ -48,6 +48,7 @@ def ask(
     seed: options.Seed = None,
     max_new_tokens: options.MaxNewTokens = None,
     stop: options.Stop = None,
+    prompt_lookup: options.PromptLookup = None,
     n: Number = None,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -72,6 +73,7 @@ def ask(
         seed=seed,
         max_new_tokens=max_new_tokens,
         stop=stop,
+        prompt_lookup=prompt_lookup,
     )
     assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
     if n is None and not as_json and not no_stream:

@@ -15,6 +15,7 @@ def chat(
     repetition_penalty: options.RepetitionPenalty = None,
     seed: options.Seed = None,
     max_new_tokens: options.MaxNewTokens = None,
+    prompt_lookup: options.PromptLookup = None,
     stop: options.Stop = None,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -35,6 +36,7 @@ def chat(
         repetition_penalty=repetition_penalty,
         seed=seed,
         max_new_tokens=max_new_tokens,
+        prompt_lookup=prompt_lookup,
         stop=stop,
     )
     assistant = console.load_assistant(model, device, dtype, quantize, transcriber)

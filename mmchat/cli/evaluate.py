@@ -55,9 +55,9 @@ def evaluate(
     those of another row, and the commonest answer to all questions of a kind.
     """
     try:
-        from mmchat.evaluation import evaluate as score
         from mmchat.evaluation.page import to_html
         from mmchat.evaluation.report import to_text
+        from mmchat.evaluation.run import evaluate as score
     except ModuleNotFoundError as error:
         raise UserError(f"mmchat eval needs {error.name}: run pip install 'mmchat[eval]'") from error
     assistant = console.load_assistant(model, device, dtype, quantize, transcriber)

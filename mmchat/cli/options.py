@@ -32,6 +32,9 @@ RepetitionPenalty = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="The same seed gives the same answer again.")]
 MaxNewTokens = Annotated[int | None, typer.Option(metavar="N", help="The longest answer, in tokens.")]
+PromptLookup = Annotated[
+    int | None, typer.Option(metavar="N", help="Guess N tokens ahead from what was said: the same answer, sooner.")
+]
 Stop = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="End the answer before this text; may be repeated.")
 ]

@@ -10,8 +10,9 @@ from typing import Any
 import soundfile
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mmchat.evaluation.report import LEGEND, Table, tables, totals
+from mmchat.evaluation.report import LEGEND, tables, totals
 from mmchat.evaluation.scores import Evaluation, Outcome
+from mmchat.evaluation.table import Table
 from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, Part, TextPart

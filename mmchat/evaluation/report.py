@@ -1,11 +1,11 @@
-"""Tables for people."""
+"""What an evaluation found, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mmchat.evaluation.scores import Evaluation, Score, Share
+from mmchat.evaluation.table import Table
 
 LEGEND = {
     "exact": "the first accepted phrase stands in the answer",
@@ -33,24 +33,6 @@ _COLUMNS: dict[str, Callable[[Score], Share | float | None]] = {
     "guesses": lambda score: score.guessed,
     "WER": lambda score: score.word_error_rate,
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as they are shown; every row is as long as the header, and the first column holds names."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_text(self) -> str:
-        """Aligned columns, the names on the left."""
-        rows = (self.header, *self.rows)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(self.header))]
-        lines = (
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-            for row in rows
-        )
-        return "\n".join(line.rstrip() for line in lines)
 
 
 def tables(result: Evaluation) -> list[Table]:

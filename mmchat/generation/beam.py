@@ -47,14 +47,14 @@ def beam_search(
     Returns:
         `width` beams, or as many as the vocabulary allows, the most probable first.
     """
-    logits, cache = prefill.logits[None], prefill.fork()  # B, V
+    logits, cache = prefill.logits[None], prefill.cache.fork()  # B, V
     beams = [Beam((), 0.0)]
     for left in reversed(range(min(max_new_tokens, decoder.context - prefill.length))):
         beams = _extended(beams, logits, width, ends)
         growing = [beam for beam in beams if not beam.ended]
         if not growing or not left:
             break
-        cache.reorder_cache(torch.tensor([beam.parent for beam in growing], device=decoder.device))
+        cache.select([beam.parent for beam in growing])
         last = torch.tensor([[beam.ids[-1]] for beam in growing], device=decoder.device)  # B, 1
         logits = decoder(decoder.embed(last), cache=cache, logits_to_keep=1)[0][:, -1]
     return beams

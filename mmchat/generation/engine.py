@@ -8,19 +8,21 @@ Shapes: T tokens of the prompt, D width of the decoder, V vocabulary.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from mmchat.config import GenerationOptions
 from mmchat.errors import ContextError
+from mmchat.generation.continuation import Continuation
+from mmchat.generation.prefixes import Prefixes
 from mmchat.generation.sampling import next_id, seeded_generator, seen_mask
+from mmchat.model.cache import Cache
 from mmchat.model.decoder import Decoder
+from mmchat.model.sequence import MixedSequence
 
 FinishReason = Literal["stop", "length"]
 """The model ended its turn, or the token budget or the context ran out."""
@@ -32,38 +34,36 @@ class Prefill:
 
     logits: Tensor
     """(V,) of the last position."""
-    cache: DynamicCache
-    """Keys and values of the prompt. Answers extend a `fork`, never this one."""
+    cache: Cache
+    """What the decoder keeps of the prompt. Answers extend a `fork` of it, never this one: a cache cropped back when
+    an answer ends would not do, since answers may be read in turns, and what sliding windows forgot is gone."""
     length: int
     """T."""
-
-    def fork(self) -> DynamicCache:
-        """A cache of its own that an answer may extend.
-
-        A copy, not this cache cropped back when the answer ends: answers may be read in turns, and caches of
-        sliding-window layers cannot be cropped.
-        """
-        return copy.deepcopy(self.cache)
+    sequence: MixedSequence | None = None
+    """Whose embeddings these are, where what was read of it may be used again."""
 
 
 class Engine:
     """Decodes answers from prompts that are already embedded."""
 
-    def __init__(self, decoder: Decoder, stop_ids: frozenset[int]) -> None:
+    def __init__(self, decoder: Decoder, stop_ids: frozenset[int], remembered: int = 0) -> None:
         """
         Args:
             decoder: in evaluation mode.
             stop_ids: ids that end an answer; they are never yielded.
+            remembered: bytes for what was read lately; see `Prefixes`.
         """
         self.decoder = decoder
         self.stop_ids = stop_ids
+        self._prefixes = Prefixes(remembered)
 
     @torch.inference_mode()
-    def prefill(self, embeddings: Tensor) -> Prefill:
+    def prefill(self, embeddings: Tensor, sequence: MixedSequence | None = None) -> Prefill:
         """Read a prompt in one pass.
 
         Args:
             embeddings: (1, T, D), T at least 1.
+            sequence: whose embeddings these are; the longest beginning that was read lately is not read again.
 
         Raises:
             ContextError: the prompt leaves no room for a single token of an answer.
@@ -75,8 +75,12 @@ class Engine:
                 f"the conversation takes {length} tokens and the model holds {context}, the answer included:"
                 " make it shorter"
             )
-        logits, cache = self.decoder(embeddings, logits_to_keep=1)
-        return Prefill(logits[0, -1], cache, length)
+        known = None if sequence is None else self._prefixes.longest(sequence)
+        fresh = embeddings if known is None else embeddings[:, known.length :]
+        logits, cache = self.decoder(fresh, cache=known, logits_to_keep=1)
+        if sequence is not None:
+            self._prefixes.keep(sequence, (), cache)
+        return Prefill(logits[0, -1], cache, length, sequence)
 
     @torch.inference_mode()
     def decode(
@@ -101,25 +105,29 @@ class Engine:
 
         Raises:
             FailureError: the logits are not numbers.
+            OptionError: prompt lookup is wanted of a decoder that cannot forget what it read.
         """
         assert len(prompt_ids) == prefill.length, f"{len(prompt_ids)} ids for {prefill.length} embeddings"
-        logits, cache = prefill.logits, None
+        logits, continuation = prefill.logits, None
         seen = seen_mask(prompt_ids, logits.shape[-1], logits.device)
         generator = seeded_generator(seed, logits.device)
         budget = min(options.max_new_tokens, self.decoder.context - prefill.length)
-        for left in reversed(range(budget)):
-            token = next_id(logits, seen, options, generator)
-            if token in self.stop_ids:
-                return "stop"
-            yield token
-            if left:
-                seen[token] = True
-                cache = prefill.fork() if cache is None else cache
-                logits, cache = self._advance(token, cache)
-        return "length"
-
-    def _advance(self, token: int, cache: DynamicCache) -> tuple[Tensor, DynamicCache]:
-        """Append one token to the cache; the logits (V,) after it."""
-        ids = torch.tensor([token], device=self.decoder.device)
-        logits, cache = self.decoder(self.decoder.embed(ids)[None], cache=cache, logits_to_keep=1)
-        return logits[0, -1], cache
+        answer: list[int] = []
+        try:
+            for left in reversed(range(budget)):
+                token = next_id(logits, seen, options, generator)
+                if token in self.stop_ids:
+                    return "stop"
+                answer.append(token)
+                yield token
+                if left:
+                    seen[token] = True
+                    if continuation is None:
+                        cache = prefill.cache.fork()
+                        continuation = Continuation(self.decoder, cache, prompt_ids, options.prompt_lookup)
+                    logits = continuation.after(token, left)
+            return "length"
+        finally:  # also where the reader has closed it
+            if prefill.sequence is not None and continuation is not None:
+                continuation.forget_guesses()
+                self._prefixes.keep(prefill.sequence, answer, continuation.cache)

@@ -36,11 +36,11 @@ class Multimodal(nn.Module):
     The encoders are attached one by one, so that a question in text alone waits for neither of them.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        """The decoder with fresh weights; `attach` brings the encoders."""
+    def __init__(self, config: ModelConfig, decoder: Decoder) -> None:
+        """The decoder alone; `attach` brings the encoders."""
         super().__init__()
         self.config = config
-        self.decoder = Decoder(config.decoder)
+        self.decoder = decoder
         self.image_encoder: ClipImageEncoder | None = None
         self.image_projector: Projector | None = None
         self.audio_encoder: WhisperAudioEncoder | None = None

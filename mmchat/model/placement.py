@@ -70,7 +70,7 @@ def pick_quantization(name: str | None, device: torch.device) -> Quantization | 
     """The quantization of a name.
 
     Raises:
-        OptionError: there is no such quantization, the device does not compute in it, or torchao is not installed.
+        OptionError: there is no such quantization, or the device does not compute in it.
     """
     match name:
         case None:
@@ -78,13 +78,5 @@ def pick_quantization(name: str | None, device: torch.device) -> Quantization | 
         case "int8" | "int4":
             if name == "int4" and device.type != "cuda":
                 raise OptionError(f"int4 weights need a CUDA device, this is {device}: use int8")
-            _require_torchao()
             return name
     raise OptionError(f"unknown quantization {name!r}: use int8 or int4")
-
-
-def _require_torchao() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("torchao") is None:
-        raise OptionError("--quantize needs torchao: run pip install 'mmchat[quantize]'")

@@ -15,17 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmchat.checkpoints.store import COMPONENTS
-from mmchat.config import ChatStage, Component, ModelConfig
+from mmchat.config import Component, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.messages import Message, Part
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training import parallel
 from mmchat.training.data import MODALITIES, parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.features import FeatureCache
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.settings import ChatStage
 from mmchat.training.start import start_from
 
 Conversations = tuple[list[MixedSequence], Tensor]
@@ -54,9 +56,8 @@ class ChatTraining(GradientStage[Conversations]):
         rows = [row for row in rows for _ in range(_times(row, config))]
         self._rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
-        self._model = Multimodal(
-            model.model_copy(update={"decoder": {"vocab_size": tokenizer.vocab_size, **model.decoder}})
-        )
+        model = model.model_copy(update={"decoder": {"vocab_size": tokenizer.vocab_size, **model.decoder}})
+        self._model = Multimodal(model, TransformersDecoder(model.decoder))
         for modality in config.media:
             if getattr(model, f"{modality}_encoder") is not None:
                 self._model.attach(self._model.fresh(modality))

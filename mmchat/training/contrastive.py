@@ -19,12 +19,13 @@ import torch
 from open_clip.loss import ClipLoss
 from torch import Tensor, nn
 
-from mmchat.config import ContrastiveStage, ModelConfig
+from mmchat.config import ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.settings import ContrastiveStage
 from mmchat.training.start import start_from
 from mmchat.training.views import Views, draw_views
 

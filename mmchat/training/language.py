@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmchat.config import LanguageStage, ModelConfig
+from mmchat.config import ModelConfig
 from mmchat.errors import ConfigError
 from mmchat.inputs.messages import Message
-from mmchat.model.decoder import Decoder
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training import parallel
 from mmchat.training.data import parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.settings import LanguageStage
 from mmchat.training.start import start_from
 
 Rows = tuple[Tensor, Tensor]
@@ -35,7 +36,7 @@ class LanguageTraining(GradientStage[Rows]):
     ) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        self._decoder = Decoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
+        self._decoder = TransformersDecoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
         start_from(config.start, "decoder", self._decoder)
         self.module = self._decoder.to(device)
         if config.context > self._decoder.context:

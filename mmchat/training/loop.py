@@ -17,10 +17,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
-from mmchat.config import ChatStage, ContrastiveStage, LanguageStage, NamingStage, OptimizerConfig, SpeechStage
 from mmchat.errors import TrainingError
 from mmchat.training import parallel
 from mmchat.training.curve import Curve, Point
+from mmchat.training.settings import (
+    ChatStage,
+    ContrastiveStage,
+    LanguageStage,
+    NamingStage,
+    OptimizerConfig,
+    SpeechStage,
+)
 from mmchat.training.state import RunFiles, load_state, save_state
 
 GradientConfig = NamingStage | ContrastiveStage | LanguageStage | SpeechStage | ChatStage

@@ -20,12 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from mmchat.config import ModelConfig, NamingStage
+from mmchat.config import ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.errors import ConfigError, DatasetError
 from mmchat.training import parallel
 from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.settings import NamingStage
 from mmchat.training.start import start_from
 from mmchat.training.views import Views, draw_free_views
 

@@ -11,18 +11,7 @@ import torch
 from rich.console import Console
 
 from mmchat.checkpoints.store import save_checkpoint
-from mmchat.config import (
-    ChatStage,
-    ContrastiveStage,
-    LanguageStage,
-    ModelConfig,
-    NamingStage,
-    SpeechStage,
-    StageConfig,
-    TokenizerStage,
-    load_model_config,
-    load_stage_config,
-)
+from mmchat.config import ModelConfig, load_model_config
 from mmchat.errors import CheckpointError, ConfigError
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training import parallel
@@ -31,6 +20,16 @@ from mmchat.training.contrastive import ContrastiveTraining
 from mmchat.training.language import LanguageTraining
 from mmchat.training.loop import GradientConfig, GradientStage, fit
 from mmchat.training.naming import NamingTraining
+from mmchat.training.settings import (
+    ChatStage,
+    ContrastiveStage,
+    LanguageStage,
+    NamingStage,
+    SpeechStage,
+    StageConfig,
+    TokenizerStage,
+    load_stage_config,
+)
 from mmchat.training.speech import SpeechTraining
 from mmchat.training.tokenizer import train_tokenizer
 

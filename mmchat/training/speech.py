@@ -15,16 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmchat.config import ModelConfig, ProjectorConfig, SpeechStage
+from mmchat.config import ModelConfig, ProjectorConfig
 from mmchat.encoders.whisper import WhisperAudioEncoder
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import load_audio
-from mmchat.model.decoder import Decoder
 from mmchat.model.projector import Projector
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training import parallel
 from mmchat.training.data import read_rows, step_random
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.settings import SpeechStage
 from mmchat.training.spelling import Letters, Spelling, Words
 from mmchat.training.start import start_from
 
@@ -124,7 +125,7 @@ class SpeechTraining(GradientStage[SpeechBatch]):
 
     def _embeddings(self, model: ModelConfig, tokenizer: ChatTokenizer) -> Tensor:
         """(V, D), of the decoder that a start folder holds."""
-        decoder = Decoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
+        decoder = TransformersDecoder({"vocab_size": tokenizer.vocab_size, **model.decoder})
         if not start_from(self._config.start, "decoder", decoder):
             folders = ", ".join(map(str, self._config.start))
             raise CheckpointError(f"{self._config.name}: no decoder, whose words these are, in any of: {folders}")

@@ -8,10 +8,11 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mmchat.checkpoints.store import save_checkpoint
-from mmchat.config import ModelConfig, TokenizerStage
+from mmchat.config import ModelConfig
 from mmchat.errors import DatasetError
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training.data import parts_of, read_dialogues, read_rows
+from mmchat.training.settings import TokenizerStage
 
 
 def train_tokenizer(config: TokenizerStage, model: ModelConfig) -> None:

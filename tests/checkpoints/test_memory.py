@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,15 +16,18 @@ from mmchat.checkpoints.memory import fitted, free_bytes, needed_bytes
 from mmchat.checkpoints.store import Checkpoint, save_checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import OptionError
+from mmchat.model import transformers_decoder
 from mmchat.model.decoder import Decoder
+from mmchat.model.lean import LeanDecoder
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import Placement
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
 BFLOAT16 = Placement(CPU, torch.bfloat16)
 INT8 = Placement(CPU, torch.float32, "int8")
-SIZES = {**TEXT, "num_hidden_layers": 12}
+SIZES = {**TEXT, "num_hidden_layers": 12, "intermediate_size": 64}
 
 
 @pytest.fixture(scope="module")
@@ -32,40 +36,52 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("llama") / "model"
     config = ModelConfig(name="toy", knows="nothing", decoder={"model_type": "llama", **SIZES})
     torch.manual_seed(0)
-    save_checkpoint(folder, config, {"decoder": Decoder(config.decoder)}, None)
+    save_checkpoint(folder, config, {"decoder": TransformersDecoder(config.decoder)}, None)
     return Checkpoint(folder)
 
 
-def bytes_of(model: torch.nn.Module) -> int:
-    return sum(parameter.nbytes for parameter in {*model.parameters()})
+def by_transformers(checkpoint: Checkpoint, place: Placement) -> TransformersDecoder:
+    """As decoders are loaded that only transformers has."""
+    with torch.device("meta"):
+        decoder = TransformersDecoder(checkpoint.config.decoder)
+    weights = checkpoint.weights("decoder")
+    decoder.load_weights({name: weights.tensor(name) for name in weights.shapes()}, place)
+    return decoder
 
 
 @pytest.mark.parametrize("place", [Placement(), BFLOAT16])
 def test_the_estimate_is_the_sum_of_all_tensors(tiny_checkpoint: Path, place: Placement) -> None:
     checkpoint = Checkpoint(tiny_checkpoint)
-    model: Multimodal = checkpoint.load(place)
-    checkpoint.add(model, "image")
-    checkpoint.add(model, "audio")
+    config = checkpoint.config
+    model = Multimodal(config, TransformersDecoder(config.decoder))
+    model.attach(model.fresh("image") | model.fresh("audio"))
+    model.to(place.dtype)
     tensors = {id(tensor): tensor.nbytes for tensor in model.state_dict(keep_vars=True).values()}
     assert needed_bytes(checkpoint, place) == pytest.approx(sum(tensors.values()), rel=0.01)
 
 
 def test_layers_but_no_embeddings_are_quantized(llama: Checkpoint) -> None:
     """What torchao made of them is as large as was said, but for the scales; the embeddings stay what they are."""
-    model = llama.load(INT8)
-    layers = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
-    head = model.decoder.lm.lm_head.weight
+    decoder = by_transformers(llama, INT8)
+    layers = sum(layer.weight.numel() for layer in decoder.modules() if isinstance(layer, torch.nn.Linear))
+    head = decoder.lm.lm_head.weight
     layers -= head.numel()
-    rest = sum(parameter.numel() for parameter in model.parameters()) - layers
+    rest = sum(parameter.numel() for parameter in decoder.parameters()) - layers
     assert needed_bytes(llama, INT8) == 4 * rest + layers
     assert needed_bytes(llama, Placement(CUDA, torch.float32, "int4")) == 4 * rest + layers // 2
     assert type(head) is torch.nn.Parameter
-    assert type(model.decoder.lm.model.layers[0].mlp.up_proj.weight).__name__ == "Int8Tensor"
+    lean = llama.load(INT8).decoder
+    assert isinstance(lean, LeanDecoder)
+    assert lean.bytes_read - layers in (2 * head.numel(), 4 * head.numel())
+    assert type(decoder.lm.model.layers[0].mlp.up_proj.weight).__name__ == "Int8Tensor"
 
 
 @torch.no_grad()
-def test_quantized_weights_say_nearly_the_same(llama: Checkpoint) -> None:
-    whole, quantized = llama.load().decoder, llama.load(INT8).decoder
+@pytest.mark.parametrize("load", [by_transformers, lambda checkpoint, place: checkpoint.load(place).decoder])
+def test_quantized_weights_say_nearly_the_same(
+    llama: Checkpoint, load: Callable[[Checkpoint, Placement], Decoder]
+) -> None:
+    whole, quantized = llama.load().decoder, load(llama, INT8)
     embeddings = whole.embed(torch.arange(40)[None])
     theirs, ours = whole(embeddings)[0], quantized(embeddings)[0]
     assert not torch.equal(ours, theirs)
@@ -73,22 +89,30 @@ def test_quantized_weights_say_nearly_the_same(llama: Checkpoint) -> None:
 
 
 def test_a_decoder_without_linear_layers_is_not_quantized_in_silence(tiny_checkpoint: Path) -> None:
+    """transformers' GPT-2 has none."""
     with pytest.raises(OptionError, match="a decoder of type gpt2 cannot be quantized: leave --quantize out"):
-        Checkpoint(tiny_checkpoint).load(INT8)
+        by_transformers(Checkpoint(tiny_checkpoint), INT8)
+
+
+def test_what_only_torchao_quantizes_needs_it(monkeypatch: pytest.MonkeyPatch, llama: Checkpoint) -> None:
+    monkeypatch.setattr(transformers_decoder, "find_spec", lambda _: None)
+    assert llama.load(INT8).decoder.dtype == torch.float32
+    with pytest.raises(OptionError, match=r"pip install 'mmchat\[quantize\]'"):
+        by_transformers(llama, INT8)
 
 
 @torch.no_grad()
 def test_loading_keeps_the_weights_and_their_ties(llama: Checkpoint, tiny_checkpoint: Path) -> None:
     """As transformers builds them: no tensor is left on the meta device, tied ones are one."""
-    assert not any(tensor.is_meta for tensor in [*llama.load().parameters(), *llama.load().buffers()])
-    lm = Checkpoint(tiny_checkpoint).load().decoder.lm
-    assert lm.lm_head.weight is lm.transformer.wte.weight
+    tied = by_transformers(Checkpoint(tiny_checkpoint), Placement())
+    assert not any(tensor.is_meta for tensor in [*tied.parameters(), *tied.buffers()])
+    assert tied.lm.lm_head.weight is tied.lm.transformer.wte.weight
     theirs = LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
     weights = llama.weights("decoder")
     theirs.load_state_dict({name.removeprefix("lm."): weights.tensor(name).float() for name in weights.shapes()})
     ids = torch.arange(30)[None]
     decoder = llama.load().decoder
-    assert torch.equal(decoder(decoder.embed(ids))[0], theirs(ids).logits)
+    torch.testing.assert_close(decoder(decoder.embed(ids))[0], theirs(ids).logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mmchat.errors import CheckpointError, ConfigError, MessageError
 from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.placement import Placement
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 CPU = torch.device("cpu")
 FILES = {"config.json", "tokenizer.json", "chat_template.jinja", "README.md", HASHES_FILE} | {
@@ -38,6 +39,16 @@ def loaded(folder: Path, dtype: torch.dtype = torch.float16) -> Multimodal:
     model = checkpoint.load(Placement(CPU, dtype))
     checkpoint.add(model, "image")
     checkpoint.add(model, "audio")
+    return model
+
+
+def as_trained(folder: Path) -> Multimodal:
+    """The folder's weights in the modules that learn, in float32."""
+    config = Checkpoint(folder).config
+    model = Multimodal(config, TransformersDecoder(config.decoder))
+    model.attach(model.fresh("image") | model.fresh("audio"))
+    for name in COMPONENTS:
+        load_component(folder, name, getattr(model, name))
     return model
 
 
@@ -65,16 +76,16 @@ def test_a_folder_says_all_about_itself(tiny_checkpoint: Path, tiny_config: Mode
 
 
 def test_what_is_saved_is_loaded_to_the_bit(tiny_checkpoint: Path, tiny_model: Multimodal) -> None:
-    """Weights are stored as float16: loaded as such they are the rounded ones, each of them, and no other."""
-    ours, saved = loaded(tiny_checkpoint).state_dict(), tiny_model.state_dict()
+    """Weights are stored as float16: what is read are the rounded ones, each of them, and no other."""
+    ours, saved = as_trained(tiny_checkpoint).state_dict(), tiny_model.state_dict()
     assert ours.keys() == saved.keys()
     for name, tensor in saved.items():
-        expected = tensor.half() if tensor.is_floating_point() else tensor
+        expected = tensor.half().float() if tensor.is_floating_point() else tensor
         assert torch.equal(ours[name], expected), name
 
 
 def test_saving_what_was_loaded_writes_the_same_bytes(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    checkpoint, model = Checkpoint(tiny_checkpoint), loaded(tiny_checkpoint, torch.float32)
+    checkpoint, model = Checkpoint(tiny_checkpoint), as_trained(tiny_checkpoint)
     again = tmp_path / "again"
     components = {name: getattr(model, name) for name in COMPONENTS}
     save_checkpoint(again, checkpoint.config, components, checkpoint.tokenizer(), card=checkpoint.card())
@@ -88,10 +99,13 @@ def test_a_loaded_model_answers_and_does_not_learn(tiny_checkpoint: Path) -> Non
 
 
 def test_tied_weights_are_stored_once(tiny_checkpoint: Path) -> None:
-    """And stay tied when they are loaded."""
     assert "lm.lm_head.weight" not in load_file(tiny_checkpoint / "decoder.safetensors")
-    lm = loaded(tiny_checkpoint).decoder.lm
-    assert lm.lm_head.weight is lm.get_input_embeddings().weight
+
+
+def test_a_decoder_for_answering_alone_is_not_saved_without_its_weights(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tiny_checkpoint)
+    with pytest.raises(AssertionError, match="the decoder has no weights to save"):
+        save_checkpoint(tmp_path / "again", checkpoint.config, {"decoder": checkpoint.load().decoder}, None)
 
 
 def test_parameters_are_counted_without_loading(tiny_checkpoint: Path, tiny_model: Multimodal) -> None:
@@ -235,10 +249,10 @@ def test_a_folder_without_a_config_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_component_is_filled_in_place_and_in_its_own_type(folder: Path) -> None:
-    model = Multimodal(Checkpoint(folder).config)
-    before = model.decoder.lm.lm_head.weight
-    load_component(folder, "decoder", model.decoder)
-    assert model.decoder.lm.lm_head.weight is before
+    decoder = TransformersDecoder(Checkpoint(folder).config.decoder)
+    before = decoder.lm.lm_head.weight
+    load_component(folder, "decoder", decoder)
+    assert decoder.lm.lm_head.weight is before
     assert before.dtype == torch.float32
 
 

@@ -120,7 +120,20 @@ def test_every_option_reaches_the_assistant(fake: FakeAssistant, run: Run) -> No
     fake.says("Hi.")
     run(
         *("ask", "hi", "--system", "Be brief.", "--temperature", "0.7", "--top-p", "0.9", "--top-k", "40"),
-        *("--repetition-penalty", "1.2", "--seed", "0", "--max-new-tokens", "12", "--stop", "END", "--stop", "."),
+        *(
+            "--repetition-penalty",
+            "1.2",
+            "--seed",
+            "0",
+            "--max-new-tokens",
+            "12",
+            "--prompt-lookup",
+            "4",
+            "--stop",
+            "END",
+            "--stop",
+            ".",
+        ),
         *("--model", "folder", "--device", "cpu"),
     )
     assert fake.loaded == [("folder", "cpu", "auto", None, None)]
@@ -132,6 +145,7 @@ def test_every_option_reaches_the_assistant(fake: FakeAssistant, run: Run) -> No
         "repetition_penalty": 1.2,
         "seed": 0,
         "max_new_tokens": 12,
+        "prompt_lookup": 4,
         "stop": ("END", "."),
     }
 

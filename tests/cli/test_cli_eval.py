@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from fake_assistant import FakeAssistant, Run, Screen
 
-import mmchat.evaluation
+import mmchat.evaluation.run
 from mmchat.errors import DatasetError
-from mmchat.evaluation import Evaluation, Outcome
+from mmchat.evaluation.scores import Evaluation, Outcome
 from mmchat.evaluation.tasks import Question
 from mmchat.inputs.messages import Message
 
@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         outcomes = [outcome(4, "fact", WRONG), outcome(5, "fact", RIGHT), outcome(6, "name", RIGHT, exchanged=False)]
         return Evaluation.of("fake", str(dataset), outcomes, given["show_wrong"])
 
-    monkeypatch.setattr(mmchat.evaluation, "evaluate", score)
+    monkeypatch.setattr(mmchat.evaluation.run, "evaluate", score)
     return calls
 
 
@@ -117,7 +117,7 @@ def test_a_missing_dataset_is_one_line(fake: FakeAssistant, run: Run, monkeypatc
     def missing(*_: object, **__: object) -> Evaluation:
         raise DatasetError("data/test/dialogues.jsonl: no such file")
 
-    monkeypatch.setattr(mmchat.evaluation, "evaluate", missing)
+    monkeypatch.setattr(mmchat.evaluation.run, "evaluate", missing)
     assert run("eval", "data/test") == Screen(2, "", "mmchat: data/test/dialogues.jsonl: no such file\n")
 
 

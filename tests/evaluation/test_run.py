@@ -9,7 +9,8 @@ import pytest
 
 from mmchat.assistant import Assistant
 from mmchat.errors import ContextError, ImageError
-from mmchat.evaluation import Evaluation, Share, evaluate
+from mmchat.evaluation.run import evaluate
+from mmchat.evaluation.scores import Evaluation, Share
 from tests.evaluation.watcher import COLOURS, Watcher, clip, name_of, picture, row, words, write
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmchat.generation.beam import Beam, beam_search
 from mmchat.generation.engine import Engine, Prefill
-from mmchat.model.decoder import Decoder
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 CONTEXT = 24
 COMMON: dict[str, Any] = {
@@ -35,17 +35,17 @@ MISTRAL = COMMON | {
 PROMPT = [0, 3, 3, 1, 4, 2, 2, 1]
 
 
-def toy(config: dict[str, Any], vocab_size: int) -> Decoder:
+def toy(config: dict[str, Any], vocab_size: int) -> TransformersDecoder:
     torch.manual_seed(0)
-    return Decoder(config | {"vocab_size": vocab_size}).eval()
+    return TransformersDecoder(config | {"vocab_size": vocab_size}).eval()
 
 
 @pytest.fixture(scope="module", params=[GPT2, MISTRAL], ids=["gpt2", "sliding-window"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+def decoder(request: pytest.FixtureRequest) -> TransformersDecoder:
     return toy(request.param, vocab_size=40)
 
 
-def read(decoder: Decoder, prompt: Sequence[int] = PROMPT) -> Prefill:
+def read(decoder: TransformersDecoder, prompt: Sequence[int] = PROMPT) -> Prefill:
     return Engine(decoder, frozenset()).prefill(decoder.embed(torch.tensor([prompt])))
 
 
@@ -53,7 +53,7 @@ def never(ids: Sequence[int]) -> bool:
     return False
 
 
-def log_probability(decoder: Decoder, ids: Sequence[int]) -> float:
+def log_probability(decoder: TransformersDecoder, ids: Sequence[int]) -> float:
     """Of the ids after the prompt, in one forward without a cache."""
     with torch.no_grad():
         logits: Tensor = decoder(decoder.embed(torch.tensor([[*PROMPT, *ids]])))[0][0]
@@ -61,7 +61,7 @@ def log_probability(decoder: Decoder, ids: Sequence[int]) -> float:
     return float(steps.gather(1, torch.tensor(ids)[:, None]).sum())
 
 
-def test_beams_equal_those_of_transformers(decoder: Decoder) -> None:
+def test_beams_equal_those_of_transformers(decoder: TransformersDecoder) -> None:
     theirs = decoder.lm.generate(
         torch.tensor([PROMPT]),
         attention_mask=torch.ones(1, len(PROMPT), dtype=torch.long),
@@ -76,7 +76,7 @@ def test_beams_equal_those_of_transformers(decoder: Decoder) -> None:
     assert [list(beam.ids) for beam in ours] == theirs
 
 
-def test_a_probability_is_that_of_the_ids(decoder: Decoder) -> None:
+def test_a_probability_is_that_of_the_ids(decoder: TransformersDecoder) -> None:
     beams = beam_search(decoder, read(decoder), 5, 9, never)
     assert [beam.log_probability for beam in beams] == sorted((b.log_probability for b in beams), reverse=True)
     for beam in beams:
@@ -99,14 +99,14 @@ def test_wide_enough_it_finds_the_best_of_all_continuations() -> None:
     assert [beam.ended for beam in found] == [ends(ids) for ids in best]
 
 
-def test_an_ended_beam_keeps_its_place_and_grows_no_more(decoder: Decoder) -> None:
+def test_an_ended_beam_keeps_its_place_and_grows_no_more(decoder: TransformersDecoder) -> None:
     first = beam_search(decoder, read(decoder), 3, 1, never)[0].ids[0]
     beams = beam_search(decoder, read(decoder), 3, 6, lambda ids: ids[-1] == first)
     assert Beam((first,), pytest.approx(log_probability(decoder, [first]), abs=1e-3), ended=True) in beams
     assert {len(beam.ids) for beam in beams if not beam.ended} <= {6}
 
 
-def test_the_search_is_over_when_all_beams_have_ended(decoder: Decoder) -> None:
+def test_the_search_is_over_when_all_beams_have_ended(decoder: TransformersDecoder) -> None:
     shapes: list[tuple[int, ...]] = []
     prefill = read(decoder)
     handle = decoder.register_forward_pre_hook(lambda _, arguments: shapes.append(tuple(arguments[0].shape)))
@@ -118,7 +118,7 @@ def test_the_search_is_over_when_all_beams_have_ended(decoder: Decoder) -> None:
     assert shapes == [(3, 1, decoder.width)], "all beams advance in one forward, and the last ids need none"
 
 
-def test_one_beam_is_greedy(decoder: Decoder) -> None:
+def test_one_beam_is_greedy(decoder: TransformersDecoder) -> None:
     (beam,) = beam_search(decoder, read(decoder), 1, 8, never)
     ids: list[int] = []
     for _ in range(8):
@@ -127,12 +127,12 @@ def test_one_beam_is_greedy(decoder: Decoder) -> None:
     assert list(beam.ids) == ids
 
 
-def test_the_prompt_can_be_searched_again(decoder: Decoder) -> None:
+def test_the_prompt_can_be_searched_again(decoder: TransformersDecoder) -> None:
     prefill = read(decoder)
     assert beam_search(decoder, prefill, 4, 6, never) == beam_search(decoder, prefill, 4, 6, never)
 
 
-def test_beams_end_with_the_context(decoder: Decoder) -> None:
+def test_beams_end_with_the_context(decoder: TransformersDecoder) -> None:
     prompt = [index % 5 for index in range(CONTEXT - 2)]
     assert [len(beam.ids) for beam in beam_search(decoder, read(decoder, prompt), 2, 9, never)] == [2, 2]
 

@@ -15,7 +15,10 @@ from torch import Tensor
 from mmchat.config import GenerationOptions
 from mmchat.errors import ContextError, FailureError
 from mmchat.generation.engine import Engine, FinishReason
-from mmchat.model.decoder import Decoder
+from mmchat.model.decoder import Decoder, answering_decoder
+from mmchat.model.lean import LeanDecoder
+from mmchat.model.placement import ON_CPU
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 V, CONTEXT = 80, 48
 # Wide weights and an output layer of its own: with the usual initialisation a random GPT-2 repeats one token
@@ -38,15 +41,35 @@ GREEDY = GenerationOptions.create(max_new_tokens=20)
 SAMPLED = GenerationOptions.create(temperature=1.5, top_k=40, top_p=0.95, repetition_penalty=1.1, max_new_tokens=12)
 
 
-def toy(config: dict[str, Any]) -> Decoder:
+def toy(config: dict[str, Any]) -> TransformersDecoder:
     torch.manual_seed(0)
-    return Decoder(config | NO_SPECIAL_IDS).eval()
+    return TransformersDecoder(config | NO_SPECIAL_IDS).eval()
 
 
-@pytest.fixture(scope="module", params=[GPT2, MISTRAL], ids=["gpt2", "sliding-window"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
-    """GPT-2 keeps every key and value; the other forgets those outside a window shorter than the prompt."""
-    return toy(request.param)
+@pytest.fixture(scope="module", params=["gpt2", "sliding-window", "lean"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """GPT-2 keeps every key and value; the second forgets those outside a window shorter than the prompt. The third is
+    the first again, as users meet it."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def reference(kind: str) -> TransformersDecoder:
+    """What transformers makes of the weights."""
+    return toy(MISTRAL if kind == "sliding-window" else GPT2)
+
+
+@pytest.fixture(scope="module")
+def decoder(kind: str, reference: TransformersDecoder) -> Decoder:
+    """What answers."""
+    return lean(GPT2, reference) if kind == "lean" else reference
+
+
+def lean(config: dict[str, Any], reference: TransformersDecoder) -> Decoder:
+    decoder = answering_decoder(config, ON_CPU).eval()
+    assert isinstance(decoder, LeanDecoder)
+    decoder.load_weights(reference.state_dict(), ON_CPU)
+    return decoder
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +114,11 @@ def counted_calls(decoder: Decoder) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.4])
-def test_greedy_ids_equal_those_of_transformers(decoder: Decoder, embeddings: Tensor, penalty: float) -> None:
+def test_greedy_ids_equal_those_of_transformers(
+    reference: TransformersDecoder, decoder: Decoder, embeddings: Tensor, penalty: float
+) -> None:
     """Token for token. transformers penalises prompt tokens only if it gets the ids beside the embeddings."""
-    theirs = decoder.lm.generate(
+    theirs = reference.lm.generate(
         input_ids=torch.tensor([PROMPT]),
         inputs_embeds=embeddings,
         attention_mask=torch.ones(1, len(PROMPT), dtype=torch.long),
@@ -190,7 +215,7 @@ def test_an_abandoned_answer_leaves_no_trace_in_the_prefill(decoder: Decoder, em
     for _ in range(4):
         next(abandoned)
     abandoned.close()
-    assert prefill.cache.get_seq_length() == len(PROMPT)
+    assert prefill.cache.length == len(PROMPT)
     assert collect(engine.decode(prefill, PROMPT, GREEDY, 0)) == answer_alone(decoder, embeddings, GREEDY)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmchat.errors import ConfigError
-from mmchat.model.decoder import Decoder
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 V, D, CONTEXT = 50, 32, 24
 GPT2 = {
@@ -38,10 +38,10 @@ LLAMA = {
 
 
 @pytest.fixture(scope="module", params=[GPT2, LLAMA], ids=["gpt2", "llama"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+def decoder(request: pytest.FixtureRequest) -> TransformersDecoder:
     """Positions that are learnt, and positions that are turned into the keys."""
     torch.manual_seed(0)
-    return Decoder(request.param).eval().requires_grad_(False)
+    return TransformersDecoder(request.param).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +49,23 @@ def embeddings() -> Tensor:
     return torch.randn(2, 12, D, generator=torch.Generator().manual_seed(1))
 
 
-def test_sizes_are_those_of_the_settings(decoder: Decoder) -> None:
+def test_sizes_are_those_of_the_settings(decoder: TransformersDecoder) -> None:
     assert (decoder.width, decoder.context, decoder.vocab_size) == (D, CONTEXT, V)
     assert (decoder.device, decoder.dtype) == (torch.device("cpu"), torch.float32)
 
 
-def test_logits_equal_those_of_transformers_on_ids(decoder: Decoder) -> None:
+def test_logits_equal_those_of_transformers_on_ids(decoder: TransformersDecoder) -> None:
     ids = torch.arange(16).view(2, 8)
     ours, cache = decoder(decoder.embed(ids))
     torch.testing.assert_close(ours, decoder.lm(input_ids=ids).logits)
     assert ours.shape == (2, 8, V)
-    assert cache.get_seq_length() == 8
+    assert cache.length == 8
 
 
 @pytest.mark.parametrize("steps", [[1] * 12, [5, 7], [11, 1], [3, 1, 6, 2]])
-def test_reading_in_steps_equals_reading_at_once(decoder: Decoder, embeddings: Tensor, steps: list[int]) -> None:
+def test_reading_in_steps_equals_reading_at_once(
+    decoder: TransformersDecoder, embeddings: Tensor, steps: list[int]
+) -> None:
     naive, _ = decoder(embeddings)
     cache = None
     pieces = []
@@ -73,22 +75,22 @@ def test_reading_in_steps_equals_reading_at_once(decoder: Decoder, embeddings: T
     torch.testing.assert_close(torch.cat(pieces, dim=1), naive, rtol=1e-4, atol=1e-4)
 
 
-def test_each_position_sees_those_before_it_alone(decoder: Decoder, embeddings: Tensor) -> None:
+def test_each_position_sees_those_before_it_alone(decoder: TransformersDecoder, embeddings: Tensor) -> None:
     """Hence rows of a batch may be padded at their end."""
     longer, _ = decoder(embeddings)
     shorter, _ = decoder(embeddings[:, :7])
     torch.testing.assert_close(longer[:, :7], shorter, rtol=1e-4, atol=1e-4)
 
 
-def test_the_last_position_alone_has_the_same_logits(decoder: Decoder, embeddings: Tensor) -> None:
+def test_the_last_position_alone_has_the_same_logits(decoder: TransformersDecoder, embeddings: Tensor) -> None:
     every, _ = decoder(embeddings)
     last, cache = decoder(embeddings, logits_to_keep=1)
     assert last.shape == (2, 1, V)
     torch.testing.assert_close(last, every[:, -1:])
-    assert cache.get_seq_length() == embeddings.shape[1]
+    assert cache.length == embeddings.shape[1]
 
 
-def test_positions_may_be_given(decoder: Decoder, embeddings: Tensor) -> None:
+def test_positions_may_be_given(decoder: TransformersDecoder, embeddings: Tensor) -> None:
     usual, _ = decoder(embeddings)
     given, _ = decoder(embeddings, positions=torch.arange(12).expand(2, -1))
     torch.testing.assert_close(given, usual)
@@ -96,7 +98,7 @@ def test_positions_may_be_given(decoder: Decoder, embeddings: Tensor) -> None:
 
 def test_learnt_positions_matter(embeddings: Tensor) -> None:
     torch.manual_seed(0)
-    decoder = Decoder(GPT2).eval().requires_grad_(False)
+    decoder = TransformersDecoder(GPT2).eval().requires_grad_(False)
     usual, _ = decoder(embeddings)
     moved, _ = decoder(embeddings, positions=torch.arange(5, 17).expand(2, -1))
     assert (moved - usual).abs().max() > 0.1
@@ -118,7 +120,7 @@ def test_learnt_positions_matter(embeddings: Tensor) -> None:
 def test_wrong_settings_are_one_line(changes: dict[str, Any], line: str) -> None:
     """transformers keeps an unknown key as an attribute that nothing reads: `n_layers: 3` would build the default."""
     with pytest.raises(ConfigError) as caught:
-        Decoder(GPT2 | changes)
+        TransformersDecoder(GPT2 | changes)
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 220
@@ -127,4 +129,4 @@ def test_wrong_settings_are_one_line(changes: dict[str, Any], line: str) -> None
 def test_other_names_of_a_setting_are_known() -> None:
     """transformers reads `hidden_size` as `n_embd`."""
     settings = {key: value for key, value in GPT2.items() if key != "n_embd"}
-    assert Decoder(settings | {"hidden_size": D}).width == D
+    assert TransformersDecoder(settings | {"hidden_size": D}).width == D

@@ -17,6 +17,7 @@ from mmchat.inputs.messages import Message, PartLike
 from mmchat.model.multimodal import Modality, Multimodal
 from mmchat.model.sequence import MixedSequence, build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 
 
 class Toy:
@@ -161,7 +162,7 @@ def test_gradients_reach_every_component(
     tiny_config: ModelConfig, toy: Toy, cat_image: ImagePart, question_clip: AudioPart
 ) -> None:
     torch.manual_seed(0)
-    model = Multimodal(tiny_config)
+    model = Multimodal(tiny_config, TransformersDecoder(tiny_config.decoder))
     model.attach(model.fresh("image") | model.fresh("audio"))
     model([toy.ask("what is this?", cat_image, question_clip)]).square().mean().backward()
     for name, component in model.named_children():
@@ -206,7 +207,7 @@ def test_greedy_decoding_equals_that_of_transformers(
 def test_a_model_made_without_a_sense_says_so(tiny_config: ModelConfig, modality: Modality, line: str) -> None:
     config = tiny_config.model_copy(update={f"{modality}_encoder": None, f"{modality}_projector": None})
     with pytest.raises(MessageError) as caught:
-        Multimodal(config).fresh(modality)
+        Multimodal(config, TransformersDecoder(config.decoder)).fresh(modality)
     assert str(caught.value) == line
 
 
@@ -216,7 +217,7 @@ def test_a_model_made_without_a_sense_says_so(tiny_config: ModelConfig, modality
 def with_positions(config: ModelConfig, modality: Modality, positions: int) -> Multimodal:
     name = f"{modality}_projector"
     projector = getattr(config, name).model_copy(update={"positions": positions})
-    return Multimodal(config.model_copy(update={name: projector}))
+    return Multimodal(config.model_copy(update={name: projector}), TransformersDecoder(config.decoder))
 
 
 def test_a_picture_has_a_position_for_each_of_its_tokens(tiny_config: ModelConfig) -> None:

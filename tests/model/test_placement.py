@@ -85,9 +85,3 @@ def test_what_is_not_quantized_here_is_one_line(name: str, line: str) -> None:
     with pytest.raises(OptionError) as caught:
         pick_quantization(name, CPU)
     assert str(caught.value) == line
-
-
-def test_without_torchao_nothing_is_quantized(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(OptionError, match=r"pip install 'mmchat\[quantize\]'"):
-        pick_quantization("int8", CPU)

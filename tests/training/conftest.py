@@ -17,9 +17,10 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from mmchat.config import ModelConfig, StageConfig, TokenizerStage, load_model_config
+from mmchat.config import ModelConfig, load_model_config
 from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.training.settings import StageConfig, TokenizerStage
 from mmchat.training.tokenizer import train_tokenizer
 
 CHAT_TEMPLATE = Path(__file__).parents[2] / "configs" / "tiny" / "chat_template.jinja"

@@ -21,6 +21,7 @@ from mmchat.inputs.audio import AudioPart
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training.chat import ChatTraining
 from mmchat.training.loop import fit
 from training.conftest import COLOURS, Configure, dialogue, weights_of, write_rows
@@ -37,7 +38,8 @@ def start(toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path) -> S
 
     def write(name: str, seed: int, *components: str) -> Path:
         torch.manual_seed(seed)
-        model = Multimodal(with_vocabulary(toy_model, tokenizer))
+        config = with_vocabulary(toy_model, tokenizer)
+        model = Multimodal(config, TransformersDecoder(config.decoder))
         for modality in ("image", "audio"):
             model.attach(model.fresh(modality))
         parts = {component: getattr(model, component) for component in components}

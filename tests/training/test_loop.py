@@ -16,10 +16,10 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from mmchat.config import OptimizerConfig, SpeechStage
 from mmchat.errors import CheckpointError, DatasetError, TrainingError
 from mmchat.training import loop
 from mmchat.training.loop import GradientStage, Loss, fit
+from mmchat.training.settings import OptimizerConfig, SpeechStage
 from training.conftest import Configure, weights_of
 
 

@@ -19,10 +19,10 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from mmchat.config import SpeechStage
 from mmchat.errors import ConfigError
 from mmchat.training import parallel
 from mmchat.training.loop import GradientStage, Loss, fit
+from mmchat.training.settings import SpeechStage
 from training.conftest import CHAT_TEMPLATE, STAGES, Configure
 
 ROWS = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))

@@ -16,8 +16,8 @@ from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import AudioError, CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE
-from mmchat.model.decoder import Decoder
 from mmchat.model.tokenizer import ChatTokenizer
+from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training.speech import SpeechBatch, SpeechTraining, Targets, mask
 from mmchat.training.spelling import ALPHABET, Letters
 from training.conftest import Configure, tone, weights_of, write_rows
@@ -204,16 +204,18 @@ def test_a_missing_clip_is_named(
 @pytest.fixture
 def words(
     configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
-) -> tuple[SpeechTraining, Decoder]:
+) -> tuple[SpeechTraining, TransformersDecoder]:
     """A stage that starts from a decoder, and that decoder."""
     torch.manual_seed(0)
-    decoder = Decoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
+    decoder = TransformersDecoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
     save_checkpoint(tmp_path / "start", toy_model, {"decoder": decoder}, tokenizer, dtype=torch.float32)
     config = configure("speech", start=(tmp_path / "start",), spell_in=("words",))
     return SpeechTraining(config, toy_model, tokenizer, CPU), decoder
 
 
-def test_words_are_those_a_person_would_type(words: tuple[SpeechTraining, Decoder], tokenizer: ChatTokenizer) -> None:
+def test_words_are_those_a_person_would_type(
+    words: tuple[SpeechTraining, TransformersDecoder], tokenizer: ChatTokenizer
+) -> None:
     batch = words[0].batch(0)
     said = torch.split(batch.targets[0].ids, batch.targets[0].lengths.tolist())
     assert [tokenizer.decode(ids.tolist()) for ids in said] == [f"say {colour}" for colour in ("red", "green", "blue")]
@@ -221,7 +223,7 @@ def test_words_are_those_a_person_would_type(words: tuple[SpeechTraining, Decode
 
 @torch.no_grad()
 def test_a_word_is_told_by_the_embeddings_of_the_decoder(
-    words: tuple[SpeechTraining, Decoder], tokenizer: ChatTokenizer
+    words: tuple[SpeechTraining, TransformersDecoder], tokenizer: ChatTokenizer
 ) -> None:
     stage, decoder = words
     features = stage.module["encoder"](stage.batch(0).mels)
@@ -234,7 +236,7 @@ def test_a_word_is_told_by_the_embeddings_of_the_decoder(
 
 
 def test_encoder_and_projector_learn_the_words_and_the_embeddings_stay(
-    words: tuple[SpeechTraining, Decoder],
+    words: tuple[SpeechTraining, TransformersDecoder],
 ) -> None:
     stage, decoder = words
     before = {name: weights_of(part) for name, part in stage.components().items()}
@@ -268,7 +270,7 @@ def test_letters_beside_words_share_the_encoder(
 ) -> None:
     """The loss is the mean of both, and nothing of the letters is handed on."""
     torch.manual_seed(0)
-    decoder = Decoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
+    decoder = TransformersDecoder({**toy_model.decoder, "vocab_size": tokenizer.vocab_size})
     save_checkpoint(tmp_path / "start", toy_model, {"decoder": decoder}, tokenizer, dtype=torch.float32)
     config = configure("speech", start=(tmp_path / "start",), spell_in=("letters", "words"))
     stage = SpeechTraining(config, toy_model, tokenizer, CPU)
