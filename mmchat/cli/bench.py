@@ -1,0 +1,62 @@
+"""`mmchat bench`: how fast a model answers on this machine."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from mmchat.cli import console, options
+from mmchat.errors import OptionError
+
+
+class Baseline(str, Enum):
+    """What the model is timed beside."""
+
+    TRANSFORMERS = "transformers"
+
+
+Beside = Annotated[Baseline | None, typer.Option("--baseline", help="Time its generate() on the same weights, too.")]
+Config = Annotated[
+    str | None,
+    typer.Option("--config", metavar="SIZE", help="Random weights: gpt2, gpt2-medium, llama-1b or llama-7b."),
+]
+Repeats = Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Take the median of N runs.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, metavar="N", help="CPU threads of one answer.")]
+
+
+def bench(
+    model: options.Model = None,
+    config: Config = None,
+    baseline: Beside = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    quantize: options.Quantize = None,
+    threads: Threads = None,
+    repeats: Repeats = 5,
+) -> None:
+    """Time a model: from start to answer, to the first token, token by token, and with several chats at once.
+
+    The last line is JSON. Close what else is running.
+    """
+    import torch
+
+    from mmchat.evaluation.bench_report import to_text
+    from mmchat.evaluation.bench_run import bench_model, bench_shape
+    from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
+
+    if config is not None and model is not None:
+        raise OptionError("--config makes a model of random weights: leave --model out")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    where = pick_device(device)
+    place = Placement(where, pick_dtype(dtype, where), pick_quantization(quantize, where))
+    beside = baseline is not None
+    with console.counting() as progress:
+        if config is None:
+            result = bench_model(model, beside=beside, place=place, repeats=repeats, progress=progress)
+        else:
+            result = bench_shape(config, beside=beside, place=place, repeats=repeats, progress=progress)
+    typer.echo(to_text(result))
+    typer.echo(result.to_json())

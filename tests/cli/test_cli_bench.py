@@ -1,0 +1,78 @@
+"""`mmchat bench`: what it passes on, and whole transcripts of what it finds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from fake_assistant import Run, Screen
+
+from mmchat.evaluation import bench_run
+from mmchat.evaluation.bench import Bench, DecodeSpeed
+from mmchat.model.placement import Placement
+
+FOUND = Bench("toy", "cpu", "float32", None, 2, DecodeSpeed(200.0, 2.5, {"float32": 80.0}, 0.5))
+TABLE = (
+    "toy on cpu, float32, 2 CPU threads\n"
+    "\n"
+    "what                       figure  over transformers\n"
+    "tokens a second               200              2.5 ×\n"
+    "share of memory bandwidth     50%\n"
+)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What was asked to be measured; all of it finds the same."""
+    calls: list[tuple[Any, ...]] = []
+
+    def measured(what: str) -> Any:
+        def measure(name: str | None, *, progress: Any, **given: Any) -> Bench:
+            progress("decode", 1, 1)
+            calls.append((what, name, given))
+            return FOUND
+
+        return measure
+
+    monkeypatch.setattr(bench_run, "bench_model", measured("model"))
+    monkeypatch.setattr(bench_run, "bench_shape", measured("shape"))
+    return calls
+
+
+def test_a_table_then_a_json_line(run: Run, calls: list[tuple[Any, ...]]) -> None:
+    screen = run("bench", "--device", "cpu")
+    shown, _, last = screen.out.rstrip("\n").rpartition("\n")
+    assert (screen.code, screen.err, shown + "\n") == (0, "", TABLE)
+    assert json.loads(last)["decode_ratio"] == 2.5
+    assert calls == [("model", None, {"beside": False, "place": Placement(), "repeats": 5})]
+
+
+def test_options_reach_the_measurement(run: Run, calls: list[tuple[Any, ...]]) -> None:
+    threads = torch.get_num_threads()
+    try:
+        run("bench", "--model", "m", "--baseline", "transformers", "--device", "cpu", "--dtype", "bfloat16",
+            "--quantize", "int8", "--repeats", "3", "--threads", "1")  # fmt: skip
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    run("bench", "--config", "gpt2", "--device", "cpu")
+    place = Placement(torch.device("cpu"), torch.bfloat16, "int8")
+    assert calls == [
+        ("model", "m", {"beside": True, "place": place, "repeats": 3}),
+        ("shape", "gpt2", {"beside": False, "place": Placement(), "repeats": 5}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--config", "gpt2", "--model", "m"), "--config makes a model of random weights: leave --model out"),
+        (("--quantize", "int4", "--device", "cpu"), "int4 weights need a CUDA device, this is cpu: use int8"),
+    ],
+    ids=["model and size", "int4"],
+)
+def test_a_mistake_is_one_line(run: Run, calls: list[tuple[Any, ...]], arguments: tuple[str, ...], line: str) -> None:
+    assert run("bench", *arguments) == Screen(2, "", f"mmchat: {line}\n")
+    assert calls == []
