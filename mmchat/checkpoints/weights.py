@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmchat.errors import CheckpointError
 
 _MOST_NAMED = 5
+_EMBEDDINGS = ("embed_tokens.weight", "wte.weight")
 
 
 class Tensors(Protocol):
@@ -139,13 +140,25 @@ def compare(expected: Mapping[str, tuple[int, ...]], weights: Weights) -> None:
     """
     found = weights.shapes()
     problems = [f"{weights.absent(key)} is missing" for key in expected if found.get(key) is None]
-    problems += [f"{weights.present(key)} is not part of the model" for key in found if key not in expected]
+    problems += [
+        f"{weights.present(key)} is not part of the model"
+        for key in found
+        if key not in expected and not _is_tied_copy(key, weights, expected)
+    ]
     problems += [
         f"{weights.present(key)} has the shape {found[key]}, the model needs {shape}"
         for key, shape in expected.items()
         if found.get(key) not in (None, shape)
     ]
     refuse(weights.where, problems)
+
+
+def _is_tied_copy(name: str, weights: Weights, expected: Iterable[str]) -> bool:
+    """Whether a weight is the output layer, and repeats the embedding that it is tied to: files may hold both."""
+    embeddings = [each for each in expected if each.endswith(_EMBEDDINGS)]
+    return name.endswith("lm_head.weight") and any(
+        torch.equal(weights.tensor(name), weights.tensor(each)) for each in embeddings if weights.shapes().get(each)
+    )
 
 
 def fill(component: nn.Module, weights: Weights) -> None:

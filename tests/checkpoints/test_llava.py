@@ -270,6 +270,17 @@ def test_a_pooling_head_that_nothing_needs_is_passed_over(folder: Path) -> None:
     loaded(folder, "image")
 
 
+@pytest.mark.parametrize("reference", ["qwen2"], indirect=True)
+def test_a_copy_of_tied_weights_is_no_other_weight(folder: Path) -> None:
+    """Files may hold the output layer beside the embedding that it is tied to; one that differs would not be used."""
+    embedding = next(name for name in all_tensors(folder) if name.endswith("embed_tokens.weight"))
+    head = "language_model.lm_head.weight"
+    alter(folder, lambda weights: weights.update({head: weights[embedding].clone()}), embedding)
+    loaded(folder, "image")
+    alter(folder, lambda weights: weights.update({head: weights[embedding] + 1}), embedding)
+    assert refusal(lambda: loaded(folder, "image")).endswith(f"{head} is not part of the model")
+
+
 def test_a_folder_without_a_chat_template_is_refused(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     assert refusal(lambda: open_checkpoint(folder)) == (
