@@ -26,7 +26,7 @@ def build(
         int, typer.Option(metavar="N", min=0, help="Drawn pictures for names and places alone.")
     ] = 24_000,
     albums: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about two pictures.")] = 5_000,
-    spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 14_000,
+    spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
     texts: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues of text alone.")] = 60_000,
     photos: Annotated[
         int, typer.Option(metavar="N", min=0, help="Photographs with a dialogue; needs --photographs.")

@@ -83,7 +83,8 @@ class Int8Linear:
         assert weight.shape[1] % self.multiple == 0, f"{weight.shape[1]} inputs"
         self._scales = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.bfloat16).tiny).bfloat16()  # O
         # Rounded to the scales as they are kept, so that these bring no error of their own.
-        self._weight = (weight.float() / self._scales.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+        whole = (weight.float() / self._scales.float()[:, None]).round().clamp(-127, 127)
+        self._weight = whole.to(torch.int8).contiguous()
         self._bias = bias
         self.nbytes = self._weight.nbytes
 
