@@ -35,7 +35,6 @@ def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: in
         CheckpointError: there is no such model, or it is damaged.
         OptionError: it does not fit.
     """
-
     checkpoint = open_checkpoint(find_model(name))
     place = fitted(checkpoint, place)
     references = [reference_decoder(checkpoint, each) for each in _alternatives(place)] if beside else []
@@ -77,7 +76,6 @@ def bench_shape(name: str, *, beside: bool, place: Placement, repeats: int, prog
     Raises:
         OptionError: there is no such size.
     """
-
     if name not in SHAPES:
         raise OptionError(f"unknown size {name!r}: use {', '.join(SHAPES)}")
 
