@@ -1,6 +1,7 @@
 """How fast a model answers, and how much of what the machine gives that is.
 
-Every figure is a median; what is compared is measured in turns within one run.
+Figures are medians, but for loading and for chats at once, which are measured once; what is compared with transformers
+is measured in turns within one run.
 """
 
 from __future__ import annotations
@@ -233,9 +234,10 @@ class AssistantBench:
         """Tokens a second of several chats at once, and how long the slowest wait."""
         measured = {}
         for done, count in enumerate(CHATS):
+            questions = [f"{self._number()} count to ten" for _ in range(_ANSWERS_EACH * count)]
             with ThreadPoolExecutor(count) as threads:
                 began = time.perf_counter()
-                replies = list(threads.map(self._whole, range(_ANSWERS_EACH * count)))
+                replies = list(threads.map(self._whole, questions))
                 took = time.perf_counter() - began
             waits = [reply.timing.total_s for reply in replies]
             tokens = sum(reply.usage.completion_tokens for reply in replies)
@@ -247,8 +249,8 @@ class AssistantBench:
         """For the first tokens of an answer, which are few."""
         return self._assistant.reply(list(conversation), max_new_tokens=2)
 
-    def _whole(self, _: int) -> Reply:
-        return self._assistant.reply(f"{self._number()} count to ten", max_new_tokens=64)
+    def _whole(self, question: str) -> Reply:
+        return self._assistant.reply(question, max_new_tokens=64)
 
     def _number(self) -> str:
         return str(self._random.integers(10**6))
