@@ -10,9 +10,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,11 @@ from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions
 from mmchat.errors import CheckpointError, OptionError
 from mmchat.generation.beam import beam_search
-from mmchat.generation.engine import Engine, FinishReason, Prefill
+from mmchat.generation.engine import Engine, Prefill
+from mmchat.generation.media import MediaTokens
 from mmchat.generation.reply import MediaReceipt, Reply, ReplyStream, Timing, Usage
+from mmchat.generation.running import Answer
+from mmchat.generation.scheduler import Scheduler
 from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
@@ -53,7 +56,6 @@ __all__ = [
     "Usage",
 ]
 
-_REMEMBERED_MEDIA = 64
 _REMEMBERED_BYTES = 512 * 2**20
 
 
@@ -87,9 +89,10 @@ class Assistant:
                 f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
                 f"the decoder embeds {self._model.decoder.vocab_size}"
             )
-        self._engine = Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
-        self._features: OrderedDict[str, Tensor] = OrderedDict()
-        self._lock = threading.Lock()
+        self._media = MediaTokens(self._model)
+        engine = Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
+        self._scheduler = Scheduler(engine)
+        self._loading = threading.Lock()
         self._load_s = time.perf_counter() - began
 
     @classmethod
@@ -148,7 +151,8 @@ class Assistant:
             raise OptionError(f"cannot give {n} answers: ask for 1 or more")
         chosen = self._options(options)
         question = self._read(conversation, system)
-        return [_finish(self._answer(question, chosen, _seed(chosen) + index)) for index in range(n)]
+        answers = [self._answer(question, chosen, _seed(chosen) + index) for index in range(n)]
+        return [_finish(answer) for answer in answers]
 
     def stream(self, conversation: ConversationLike, *, system: str | None = None, **options: Any) -> ReplyStream:
         """The answer in pieces. Reading the conversation is done, and its errors raised, before this returns.
@@ -157,7 +161,7 @@ class Assistant:
             UserError: as for `reply`.
         """
         chosen = self._options(options)
-        return ReplyStream(self._answer(self._read(conversation, system), chosen, _seed(chosen)))
+        return self._answer(self._read(conversation, system), chosen, _seed(chosen))
 
     def log_likelihood(
         self, conversation: ConversationLike, answer: str, *, system: str | None = None
@@ -174,11 +178,13 @@ class Assistant:
         sequence = self._sequence([*messages, Message.assistant(answer)], answer_next=False)
         earlier = len(_taught(self._sequence(messages)))
         targets = torch.tensor(_taught(sequence)[earlier:], device=self._model.decoder.device)
-        with torch.inference_mode():
+
+        def nats() -> float:
             logits = self._model.decoder(self._embed(sequence))[0][0, targets - 1]
             ids = torch.tensor(sequence.ids, device=logits.device)[targets]
-            nats = logits.float().log_softmax(dim=-1).gather(1, ids[:, None]).sum()
-        return float(nats), len(targets)
+            return float(logits.float().log_softmax(dim=-1).gather(1, ids[:, None]).sum())
+
+        return self._scheduler.run(nats), len(targets)
 
     def continuations(
         self, conversation: ConversationLike, opening: str, n: int, *, stop: Sequence[str], max_new_tokens: int
@@ -197,7 +203,7 @@ class Assistant:
             return ids[-1] in self._tokenizer.stop_ids or any(text in self._tokenizer.decode(ids) for text in stop)
 
         question = self._read(conversation, opening=opening)
-        beams = beam_search(self._model.decoder, question.prefill, n, max_new_tokens, ends)
+        beams = self._scheduler.run(lambda: beam_search(self._model.decoder, question.prefill, n, max_new_tokens, ends))
         texts = [self._tokenizer.decode(beam.ids) for beam in beams]
         return [text[: min((text.find(end) for end in stop if end in text), default=None)] for text in texts]
 
@@ -231,8 +237,7 @@ class Assistant:
         else:
             other = AudioPart.from_waveform(part.waveform[::-1].copy(), SAMPLE_RATE)
         questions = [self._sequence(self._written([Message.user("what is this?", each)])) for each in (part, other)]
-        with torch.inference_mode():
-            first, second = (self._engine.prefill(self._embed(question)).logits for question in questions)
+        first, second = (self._scheduler.prefill(partial(self._embed, each)).logits for each in questions)
         return MediaCheck(_kind(part), float((first - second).abs().max()))
 
     def verify(self) -> int:
@@ -262,9 +267,9 @@ class Assistant:
         return build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=answer_next)
 
     def _embed(self, sequence: MixedSequence) -> Tensor:
-        """(1, T, D): what the decoder reads."""
+        """(1, T, D): what the decoder reads. For the thread of the scheduler."""
         check_fits(sequence, self._model.decoder.context)
-        return self._model.embed(sequence, self._encode([span.media for span in sequence.spans]))[None]
+        return self._model.embed(sequence, self._media.of([span.media for span in sequence.spans]))[None]
 
     def _read(self, conversation: ConversationLike, system: str | None = None, opening: str = "") -> _Question:
         asked = time.perf_counter()
@@ -272,34 +277,38 @@ class Assistant:
         sequence = self._sequence(self._written(messages))
         begun = self._tokenizer.encode(opening)
         sequence = replace(sequence, ids=(*sequence.ids, *begun), labels=(*sequence.labels, *begun))
-        with torch.inference_mode():
-            prefill = self._engine.prefill(self._embed(sequence), sequence)
+        prefill = self._scheduler.prefill(partial(self._embed, sequence), sequence)
         lengths = {span.media.digest: span.length for span in sequence.spans}
         receipts = tuple(self._receipt(part, lengths) for message in messages for part in message.media)
         return _Question(sequence, prefill, receipts, asked)
 
-    def _answer(self, question: _Question, options: GenerationOptions, seed: int) -> Generator[str, None, Reply]:
+    def _answer(self, question: _Question, options: GenerationOptions, seed: int) -> ReplyStream:
+        """Begin an answer; it goes on before anything of it is read."""
         text = TextStream(self._tokenizer.decode, options.stop)
-        ids = self._engine.decode(question.prefill, list(question.sequence.ids), options, seed)
+        ids = self._scheduler.answer(question.prefill, list(question.sequence.ids), options, seed)
+        return ReplyStream(self._told(question, ids, text, seed), ids.close)
+
+    def _told(self, question: _Question, ids: Answer, text: TextStream, seed: int) -> Generator[str, None, Reply]:
+        """The pieces of an answer."""
         pieces: list[str] = []
         count = 0
         first_token: float | None = None
-        finish: FinishReason | None = None
-        while finish is None:
-            try:
-                token = next(ids)
-            except StopIteration as end:
-                finish = end.value
-                pieces.append(text.flush())
-            else:
+        try:
+            for token in ids:
                 count += 1
                 first_token = time.perf_counter() if first_token is None else first_token
                 pieces.append(text.push(token))
+                if pieces[-1]:
+                    yield pieces[-1]
                 if text.stopped:
-                    ids.close()
-                    finish = "stop"
-            if pieces[-1]:
-                yield pieces[-1]
+                    break
+        finally:
+            ids.close()
+        finish = "stop" if text.stopped else ids.finish_reason
+        assert finish is not None, "its ids have ended"
+        pieces.append(text.flush())
+        if pieces[-1]:
+            yield pieces[-1]
         now = time.perf_counter()
         return Reply(
             text="".join(pieces),
@@ -312,20 +321,6 @@ class Assistant:
             seed=seed,
             model=self.name,
         )
-
-    def _encode(self, media: Sequence[ImagePart | AudioPart]) -> list[Tensor]:
-        """Cross-modal tokens of each part; those of media seen lately are remembered."""
-        with self._lock:
-            known = {part.digest: self._features[part.digest] for part in media if part.digest in self._features}
-        fresh = list({part.digest: part for part in media if part.digest not in known}.values())
-        known.update(zip((part.digest for part in fresh), self._model.encode(fresh), strict=True))
-        with self._lock:
-            for digest, tokens in known.items():
-                self._features[digest] = tokens
-                self._features.move_to_end(digest)
-            while len(self._features) > _REMEMBERED_MEDIA:
-                self._features.popitem(last=False)
-        return [known[part.digest] for part in media]
 
     def _receipt(self, part: ImagePart | AudioPart, lengths: Mapping[str, int]) -> MediaReceipt:
         """Of a part, given how many tokens the sequence has for each that an encoder reads."""
@@ -345,7 +340,7 @@ class Assistant:
 
     def _need(self, modality: Modality) -> None:
         """Load an encoder when it is first needed."""
-        with self._lock:
+        with self._loading:
             if getattr(self._model, f"{modality}_projector") is None:
                 began = time.perf_counter()
                 self._checkpoint.add(self._model, modality)
@@ -362,8 +357,7 @@ def _transcriber(source: str | None, checkpoint: Checkpoint, device: torch.devic
     return Transcriber.load(source, device)
 
 
-def _finish(answer: Generator[str, None, Reply]) -> Reply:
-    stream = ReplyStream(answer)
+def _finish(stream: ReplyStream) -> Reply:
     for _ in stream:
         pass
     assert stream.reply is not None

@@ -11,6 +11,7 @@ MmchatError                 what was wrong and what to do, in one line
 │   ├── CheckpointError     a checkpoint is missing, incomplete or not what it says
 │   └── DatasetError        a dataset folder is missing, malformed or empty
 └── FailureError            something on our side went wrong     (exit code 1)
+    ├── BusyError           as many questions wait as may
     ├── FusionError         placeholders and features do not agree
     ├── TrainingError       a batch without labels, a loss that is not a number
     └── SelfTestError       a check of `mmchat doctor` did not hold
@@ -67,6 +68,10 @@ class DatasetError(UserError):
 
 class FailureError(MmchatError):
     """Something on our side went wrong."""
+
+
+class BusyError(FailureError):
+    """As many questions wait for an answer as may; later there is room again."""
 
 
 class FusionError(FailureError):

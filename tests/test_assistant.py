@@ -204,7 +204,7 @@ def test_the_end_of_a_turn_ends_the_answer(tiny_checkpoint: Path, tmp_path: Path
     assistant = Assistant.load(tiny_checkpoint, device="cpu")
     prompt = assistant._read("hello")
     first = int(prompt.prefill.logits.argmax())
-    assistant._engine.stop_ids = frozenset({first})
+    assistant._scheduler.engine.stop_ids = frozenset({first})
     reply = assistant.reply("hello", **SHORT)
     assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("", "stop", 0)
 
@@ -438,7 +438,7 @@ def test_memory_is_bounded(fresh: Assistant, encoded: list[str], cat_image: Imag
     for shade in range(70):
         fresh.reply(["a", ImagePart(Image.new("RGB", (8, 8), (shade, 0, 0))), cat_image], max_new_tokens=1)
     assert len(encoded) == 71
-    assert len(fresh._features) == 64
+    assert len(fresh._media._tokens) == 64
 
 
 @pytest.mark.parametrize("modality", ["image", "audio"])

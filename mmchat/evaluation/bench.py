@@ -1,20 +1,17 @@
 """How fast a model answers, and how much of what the machine gives that is.
 
-Figures are medians, but for loading and for chats at once, which are measured once; what is compared with transformers
-is measured in turns within one run.
+Figures are medians, but for loading, which is done once; what is compared is measured in turns within one run.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -24,8 +21,10 @@ from PIL import Image
 from mmchat.assistant import Assistant, Reply
 from mmchat.config import GenerationOptions
 from mmchat.evaluation.baseline import generate
-from mmchat.evaluation.timing import Run, copy_rate, process, seconds
+from mmchat.evaluation.bench_chats import Throughput
+from mmchat.evaluation.timing import Progress, Run, copy_rate, process, seconds
 from mmchat.generation.engine import Engine, Prefill
+from mmchat.generation.scheduler import Scheduler
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
@@ -34,13 +33,9 @@ from mmchat.model.transformers_decoder import TransformersDecoder
 
 QUESTION = "what is a cat?"
 TURNS = (2, 8, 32)
-CHATS = (1, 2, 4, 8, 16)
 VOICE_SECONDS = (2, 30)
 _PROMPT = 32
 _TOKENS = 128
-_ANSWERS_EACH = 3
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,16 +49,6 @@ class DecodeSpeed:
     """Of `generate`, by type of number."""
     bandwidth_share: float
     """Of the speed at which weights and cache could be copied."""
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """Several chats at once."""
-
-    tokens_per_second: float
-    """Of all together."""
-    p95_s: float
-    """95 % of the answers are whole within so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -160,14 +145,13 @@ def decode_speed(
     """
     count = min(_TOKENS, decoder.context - _PROMPT)
     ids = [1 + position % (decoder.vocab_size - 1) for position in range(_PROMPT)]
-    engine, options = Engine(decoder, frozenset()), GenerationOptions.create(max_new_tokens=count)
+    scheduler, options = Scheduler(Engine(decoder, frozenset())), GenerationOptions.create(max_new_tokens=count)
 
     def read() -> Prefill:
-        with torch.inference_mode():
-            return engine.prefill(decoder.embed(torch.tensor([ids], device=decoder.device)))
+        return scheduler.prefill(lambda: decoder.embed(torch.tensor([ids], device=decoder.device)))
 
     def answer() -> None:
-        assert len(list(engine.decode(read(), ids, options, seed=0))) == count
+        assert len(list(scheduler.answer(read(), ids, options, seed=0))) == count
 
     runs: list[Callable[[], None]] = [answer, *(partial(generate, each, ids, count) for each in references)]
     times: list[list[float]] = [[] for _ in runs]
@@ -230,27 +214,9 @@ class AssistantBench:
             self._progress("turns", repeat, self._repeats)
         return {turn: 1000 * median(each) for turn, each in taken.items()}
 
-    def chats(self) -> dict[int, Throughput]:
-        """Tokens a second of several chats at once, and how long the slowest wait."""
-        measured = {}
-        for done, count in enumerate(CHATS):
-            questions = [f"{self._number()} count to ten" for _ in range(_ANSWERS_EACH * count)]
-            with ThreadPoolExecutor(count) as threads:
-                began = time.perf_counter()
-                replies = list(threads.map(self._whole, questions))
-                took = time.perf_counter() - began
-            waits = [reply.timing.total_s for reply in replies]
-            tokens = sum(reply.usage.completion_tokens for reply in replies)
-            measured[count] = Throughput(tokens / took, quantiles(waits, n=20)[-1])
-            self._progress("chats", done + 1, len(CHATS))
-        return measured
-
     def _wait(self, *conversation: Message) -> Reply:
         """For the first tokens of an answer, which are few."""
         return self._assistant.reply(list(conversation), max_new_tokens=2)
-
-    def _whole(self, question: str) -> Reply:
-        return self._assistant.reply(question, max_new_tokens=64)
 
     def _number(self) -> str:
         return str(self._random.integers(10**6))

@@ -13,9 +13,10 @@ from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.errors import OptionError
 from mmchat.evaluation.baseline import SCRIPT, reference_decoder, save_for_transformers
-from mmchat.evaluation.bench import AssistantBench, Bench, Progress, decode_speed, starts
+from mmchat.evaluation.bench import AssistantBench, Bench, decode_speed, starts
+from mmchat.evaluation.bench_chats import chats_speed
 from mmchat.evaluation.shapes import SHAPES, RandomWeights
-from mmchat.evaluation.timing import seconds
+from mmchat.evaluation.timing import Progress, seconds
 from mmchat.model.decoder import Decoder, answering_decoder
 from mmchat.model.placement import Placement
 from mmchat.model.transformers_decoder import TransformersDecoder
@@ -38,8 +39,10 @@ def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: in
     checkpoint = open_checkpoint(find_model(name))
     place = fitted(checkpoint, place)
     references = [reference_decoder(checkpoint, each) for each in _alternatives(place)] if beside else []
-    decode = decode_speed(checkpoint.load(place).decoder, references, repeats, progress)
+    decoder = checkpoint.load(place).decoder
+    decode = decode_speed(decoder, references, repeats, progress)
     references.clear()
+    chats = chats_speed(decoder, repeats, progress)
     loaded: list[Assistant] = []
     load_s = seconds(lambda: loaded.append(Assistant(checkpoint, place)))
     measure = AssistantBench(loaded[0], repeats, progress)
@@ -63,7 +66,7 @@ def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: in
         load_s=load_s,
         ttft_ms=measure.first_tokens(),
         next_turn_ms=measure.turns(),
-        chats=measure.chats(),
+        chats=chats,
         cold_start=started[0],
         cold_start_picture=started[1],
         baseline_start=started[2],
@@ -97,6 +100,7 @@ def bench_shape(name: str, *, beside: bool, place: Placement, repeats: int, prog
         quantization=place.quantization,
         threads=torch.get_num_threads(),
         decode=decode_speed(decoder, references, repeats, progress),
+        chats=chats_speed(decoder, repeats, progress),
     )
 
 

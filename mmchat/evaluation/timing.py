@@ -16,6 +16,9 @@ import torch
 
 from mmchat.errors import FailureError
 
+Progress = Callable[[str, int, int], None]
+"""Told what is measured, how often it was, and how often it will be."""
+
 _COPIED = 128 * 2**20
 """Bytes, more than the caches of a processor hold."""
 _EVERY_S = 0.005

@@ -19,7 +19,7 @@ from mmchat.config import GenerationOptions
 from mmchat.errors import ContextError
 from mmchat.generation.continuation import Continuation
 from mmchat.generation.prefixes import Prefixes
-from mmchat.generation.sampling import next_id, seeded_generator, seen_mask
+from mmchat.generation.sampling import Sampler
 from mmchat.model.cache import Cache
 from mmchat.model.decoder import Decoder
 from mmchat.model.sequence import MixedSequence
@@ -57,7 +57,6 @@ class Engine:
         self.stop_ids = stop_ids
         self._prefixes = Prefixes(remembered)
 
-    @torch.inference_mode()
     def prefill(self, embeddings: Tensor, sequence: MixedSequence | None = None) -> Prefill:
         """Read a prompt in one pass.
 
@@ -68,6 +67,22 @@ class Engine:
         Raises:
             ContextError: the prompt leaves no room for a single token of an answer.
         """
+        (prefill,) = self.prefill_in_chunks(embeddings, sequence, embeddings.shape[1])
+        assert prefill is not None
+        return prefill
+
+    @torch.inference_mode()
+    def prefill_in_chunks(
+        self, embeddings: Tensor, sequence: MixedSequence | None, size: int
+    ) -> Generator[Prefill | None, None, None]:
+        """Read a prompt in passes of at most `size` positions, so that others need not wait for all of it.
+
+        Yields:
+            None after each pass but the last, then the prompt that was read.
+
+        Raises:
+            ContextError: as for `prefill`.
+        """
         assert not self.decoder.training, "dropout would make every answer a lottery: call eval() first"
         length, context = embeddings.shape[1], self.decoder.context
         if length >= context:
@@ -75,12 +90,16 @@ class Engine:
                 f"the conversation takes {length} tokens and the model holds {context}, the answer included:"
                 " make it shorter"
             )
-        known = None if sequence is None else self._prefixes.longest(sequence)
-        fresh = embeddings if known is None else embeddings[:, known.length :]
-        logits, cache = self.decoder(fresh, cache=known, logits_to_keep=1)
+        cache = None if sequence is None else self._prefixes.longest(sequence)
+        fresh = embeddings if cache is None else embeddings[:, cache.length :]
+        *chunks, last = torch.split(fresh, size, dim=1)
+        for chunk in chunks:
+            _, cache = self.decoder(chunk, cache=cache, logits_to_keep=1)
+            yield None
+        logits, cache = self.decoder(last, cache=cache, logits_to_keep=1)
         if sequence is not None:
             self._prefixes.keep(sequence, (), cache)
-        return Prefill(logits[0, -1], cache, length, sequence)
+        yield Prefill(logits[0, -1], cache, length, sequence)
 
     @torch.inference_mode()
     def decode(
@@ -109,25 +128,31 @@ class Engine:
         """
         assert len(prompt_ids) == prefill.length, f"{len(prompt_ids)} ids for {prefill.length} embeddings"
         logits, continuation = prefill.logits, None
-        seen = seen_mask(prompt_ids, logits.shape[-1], logits.device)
-        generator = seeded_generator(seed, logits.device)
-        budget = min(options.max_new_tokens, self.decoder.context - prefill.length)
+        sampler = Sampler(options, seed, prompt_ids, logits.shape[-1], logits.device)
         answer: list[int] = []
         try:
-            for left in reversed(range(budget)):
-                token = next_id(logits, seen, options, generator)
+            for left in reversed(range(self.budget(prefill, options))):
+                token = sampler.draw(logits)
                 if token in self.stop_ids:
                     return "stop"
                 answer.append(token)
                 yield token
                 if left:
-                    seen[token] = True
                     if continuation is None:
                         cache = prefill.cache.fork()
                         continuation = Continuation(self.decoder, cache, prompt_ids, options.prompt_lookup)
                     logits = continuation.after(token, left)
             return "length"
         finally:  # also where the reader has closed it
-            if prefill.sequence is not None and continuation is not None:
+            if continuation is not None:
                 continuation.forget_guesses()
-                self._prefixes.keep(prefill.sequence, answer, continuation.cache)
+                self.remember(prefill, answer, continuation.cache)
+
+    def budget(self, prefill: Prefill, options: GenerationOptions) -> int:
+        """How many tokens an answer may have: as many as are wanted, and have room in the context."""
+        return min(options.max_new_tokens, self.decoder.context - prefill.length)
+
+    def remember(self, prefill: Prefill, answer: Sequence[int], cache: Cache) -> None:
+        """Keep what was read of a prompt and its answer for the next turn; nobody extends the cache any more."""
+        if prefill.sequence is not None:
+            self._prefixes.keep(prefill.sequence, answer, cache)

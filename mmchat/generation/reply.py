@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from mmchat.generation.engine import FinishReason
@@ -62,8 +62,14 @@ class Reply:
 class ReplyStream(Iterator[str]):
     """Pieces of an answer as they are found; whole characters only. Closing it stops the work."""
 
-    def __init__(self, answer: Generator[str, None, Reply]) -> None:
+    def __init__(self, answer: Generator[str, None, Reply], stop: Callable[[], None] | None = None) -> None:
+        """
+        Args:
+            answer: its pieces, and the whole in the end.
+            stop: ends work that goes on whether the pieces are asked for or not.
+        """
         self._answer = answer
+        self._stop = stop
         self.reply: Reply | None = None
         """The whole answer, once the pieces have ended."""
 
@@ -78,3 +84,5 @@ class ReplyStream(Iterator[str]):
     def close(self) -> None:
         """Stop generating; what was streamed stands, `reply` stays None."""
         self._answer.close()
+        if self._stop is not None:
+            self._stop()

@@ -1,10 +1,10 @@
-"""Drawing one id from logits.
+"""Drawing ids from logits.
 
-Pure functions over the logits of one position. They follow the logits processors of transformers
+What happens to the logits of one position are pure functions. They follow the logits processors of transformers
 (`transformers/generation/logits_process.py`) in definition and in order: repetition penalty, temperature,
 top-k, top-p.
 
-Shapes: V vocabulary.
+Shapes: B answers, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,6 +20,59 @@ from mmchat.errors import FailureError
 
 GREEDY_BELOW = 1e-6
 """Temperatures below count as 0: float32 logits near 10 lie 1e-6 apart, so only rounding would decide."""
+
+
+class Sampler:
+    """Draws the ids of one answer, with random numbers of its own."""
+
+    def __init__(
+        self, options: GenerationOptions, seed: int, prompt_ids: Sequence[int], vocab_size: int, device: torch.device
+    ) -> None:
+        """
+        Args:
+            options: `temperature`, `top_k`, `top_p` and `repetition_penalty` are read.
+            seed: of its random numbers.
+            prompt_ids: ids that count as seen.
+            vocab_size: V.
+            device: of the logits.
+        """
+        self._options = options
+        self._generator = seeded_generator(seed, device)
+        self._seen = seen_mask(prompt_ids, vocab_size, device)
+        self.takes_best = options.temperature < GREEDY_BELOW and options.repetition_penalty == 1
+        """Whether the next id is that of the best logit, whatever was drawn before."""
+
+    def draw(self, logits: Tensor) -> int:
+        """The next id, given logits (V,).
+
+        Raises:
+            FailureError: as for `next_id`.
+        """
+        token = next_id(logits, self._seen, self._options, self._generator)
+        self._seen[token] = True
+        return token
+
+
+def draw_each(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | FailureError]:
+    """The next id of each answer, or why there is none, given logits (B, V); one operation where all take the best."""
+    if all(sampler.takes_best for sampler in samplers):
+        best, ids = logits.max(dim=-1)
+        return [
+            id_ if math.isfinite(value) else _no_number()
+            for value, id_ in zip(best.tolist(), ids.tolist(), strict=True)
+        ]
+    return [_drawn(row, sampler) for row, sampler in zip(logits, samplers, strict=True)]
+
+
+def _drawn(logits: Tensor, sampler: Sampler) -> int | FailureError:
+    try:
+        return sampler.draw(logits)
+    except FailureError as error:
+        return error
+
+
+def _no_number() -> FailureError:
+    return FailureError("the model's output is not a number: its weights are damaged or overflow in this number format")
 
 
 def seeded_generator(seed: int, device: torch.device) -> torch.Generator:
@@ -53,9 +106,7 @@ def next_id(logits: Tensor, seen: Tensor, options: GenerationOptions, generator:
     scores = penalise_repetition(logits.float(), seen, options.repetition_penalty)
     best, best_id = scores.max(dim=-1)
     if not math.isfinite(best):
-        raise FailureError(
-            "the model's output is not a number: its weights are damaged or overflow in this number format"
-        )
+        raise _no_number()
     if options.temperature < GREEDY_BELOW:
         return int(best_id)
     scores = keep_top_p(keep_top_k(scores / options.temperature, options.top_k), options.top_p)

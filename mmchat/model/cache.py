@@ -72,11 +72,13 @@ class Span:
     """The positions that one forward pass reads."""
 
     start: int
+    """The first of them; of rows of different lengths, of the shortest."""
     end: int
+    """The last of them and one; of rows of different lengths, of the longest."""
     positions: Tensor
-    """(T,)."""
+    """(T,), or (B, 1) where each row has its own."""
     mask: Tensor | None
-    """(T, end) bool, which positions each sees; None where `causal` says it, or where each sees all."""
+    """(T, end) or (B, 1, 1, end) bool, which positions each sees; None where `causal` says it, or each sees all."""
     causal: bool
     """Whether the T positions are the first, and each sees itself and those before it."""
 
@@ -178,7 +180,117 @@ class KeyValueCache:
         if needed <= room:
             return
         wanted = max(needed, 2 * room)
-        room = min(-(-wanted // _ROOM) * _ROOM, self._sizes.context)
+        room = min(_rounded(wanted), self._sizes.context)
         data = self._data.new_empty((*self._data.shape[:-2], room, self._data.shape[-1]))
         data[..., : self._length, :] = self._data[..., : self._length, :]
         self._data = data
+
+
+class BatchCache:
+    """Keys and values of rows that are not equally long, and grow a position at a time, all of them together.
+
+    Rows come and go; those that are there lie side by side at the front, so that a pass reads nothing else.
+    """
+
+    def __init__(self, sizes: Sizes, dtype: torch.dtype, device: torch.device) -> None:
+        """Without a row.
+
+        Args:
+            sizes: of keys and values.
+            dtype: of keys and values.
+            device: where they are.
+        """
+        self._sizes = sizes
+        self._data = torch.zeros((sizes.layers, 2, 0, sizes.heads, 0, sizes.width), dtype=dtype, device=device)
+        self._lengths: list[int] = []
+        self._rows = torch.arange(0, device=device)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Positions of each row."""
+        return tuple(self._lengths)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory, the room included."""
+        return self._data.nbytes
+
+    def add(self, cache: KeyValueCache) -> None:
+        """A new last row, with a copy of what a cache of one row holds."""
+        row, length = len(self._lengths), cache.length
+        self._make_room(row + 1, min(length + 1, self._sizes.context))
+        self._data[:, :, row, :, :length] = cache._data[:, :, 0, :, :length]
+        self._changed([*self._lengths, length])
+
+    def take(self, row: int) -> KeyValueCache:
+        """Remove a row; what it held. The last row takes its place."""
+        length = self._lengths[row]
+        taken = KeyValueCache(self._sizes, 1, self._data.dtype, self._data.device)
+        taken._make_room(length)
+        taken._data[:, :, 0, :, :length] = self._data[:, :, row, :, :length]
+        taken._length = length
+        *others, last = self._lengths
+        if row < len(others):
+            self._data[:, :, row, :, :last] = self._data[:, :, len(others), :, :last]
+            others[row] = last
+        self._changed(others)
+        return taken
+
+    def extend(self, count: int) -> Span:
+        """Room for the next position of each row; `write` fills it layer by layer.
+
+        Args:
+            count: 1.
+        """
+        assert count == 1, f"{count} positions of rows of different lengths"
+        start, end = min(self._lengths), max(self._lengths) + 1
+        assert end <= self._sizes.context, f"position {end} of a context of {self._sizes.context}"
+        self._make_room(len(self._lengths), end)
+        positions = torch.tensor(self._lengths, device=self._data.device)[:, None]
+        mask = None
+        if start + 1 < end:
+            mask = (torch.arange(end, device=self._data.device) <= positions)[:, None, None]
+        self._lengths = [length + 1 for length in self._lengths]
+        return Span(start, end, positions, mask, causal=False)
+
+    def write(self, layer: int, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep what a layer made of a span.
+
+        Args:
+            layer: its number.
+            span: of `extend`.
+            keys: (B, H, 1, W).
+            values: (B, H, 1, W).
+
+        Returns:
+            Keys and values (B, H, end, W); of a shorter row, what stands behind its end means nothing. Views.
+        """
+        all_keys, all_values = self._data[layer, :, : len(self._lengths)]
+        if span.mask is None:
+            all_keys[:, :, span.start : span.end] = keys
+            all_values[:, :, span.start : span.end] = values
+        else:
+            places = span.positions[:, 0]
+            all_keys[self._rows, :, places] = keys[:, :, 0]
+            all_values[self._rows, :, places] = values[:, :, 0]
+        return all_keys[:, :, : span.end], all_values[:, :, : span.end]
+
+    def _changed(self, lengths: list[int]) -> None:
+        self._lengths = lengths
+        self._rows = torch.arange(len(lengths), device=self._data.device)
+
+    def _make_room(self, rows: int, positions: int) -> None:
+        """For so many rows and positions; twice as many as there were, where they were too few."""
+        had_rows, had = self._data.shape[2], self._data.shape[-2]
+        if rows <= had_rows and positions <= had:
+            return
+        wanted = had if positions <= had else min(_rounded(max(positions, 2 * had)), self._sizes.context)
+        shape = (*self._data.shape[:2], had_rows if rows <= had_rows else max(rows, 2 * had_rows), self._sizes.heads)
+        data = self._data.new_zeros((*shape, wanted, self._sizes.width))  # what nobody wrote is no NaN
+        data[:, :, :had_rows, :, :had] = self._data
+        self._data = data
+
+
+def _rounded(positions: int) -> int:
+    """To whole multiples of the room that is made at a time."""
+    return -(-positions // _ROOM) * _ROOM

@@ -8,8 +8,8 @@ B rows, T positions, D width of the decoder, V size of the vocabulary
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,10 @@ class Decoder(nn.Module, ABC):
             OptionError: the weights of this kind of decoder cannot be quantized.
         """
 
+    def new_batch(self) -> Batch | None:
+        """For rows that are read on together; None where this decoder reads one conversation at a time."""
+        return None
+
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids of any shape (…) to embeddings (…, D)."""
@@ -83,6 +87,22 @@ class Decoder(nn.Module, ABC):
         Returns:
             Logits (B, T, V), or (B, K, V) of the K positions that are kept, and the cache.
         """
+
+
+class Batch(Protocol):
+    """Conversations of different lengths, B rows, that are read on together, an id of each at a time."""
+
+    def add(self, cache: Any) -> None:
+        """A new last row, with a copy of what this decoder read of one conversation."""
+        ...
+
+    def take(self, row: int) -> Cache:
+        """Remove a row; what was read of it. The last row takes its place."""
+        ...
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The logits (B, V) after the next id of each row."""
+        ...
 
 
 def answering_decoder(config: dict[str, Any], place: Placement) -> Decoder:

@@ -9,7 +9,7 @@ B rows, T positions, D width of the decoder, V size of the vocabulary, H query h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mmchat.model.architecture import Activation, Architecture
-from mmchat.model.cache import KeyValueCache, Sizes, Span
+from mmchat.model.cache import BatchCache, KeyValueCache, Sizes, Span
 from mmchat.model.decoder import Decoder
 from mmchat.model.linear import DenseLinear, Int8Linear, Linear, linear
 from mmchat.model.placement import ON_CPU, Placement
@@ -117,6 +117,10 @@ class LeanDecoder(Decoder):
         """
         return KeyValueCache(self._sizes, rows, self.dtype, self.device)
 
+    def new_batch(self) -> LeanBatch:
+        """For rows that are read on together."""
+        return LeanBatch(self, BatchCache(self._sizes, self.dtype, self.device))
+
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids of any shape (…) to embeddings (…, D)."""
         return functional.embedding(ids, self._embedding)
@@ -130,6 +134,16 @@ class LeanDecoder(Decoder):
     ) -> tuple[Tensor, KeyValueCache]:
         """Read embeddings after what the cache holds; as for every decoder."""
         cache = self.new_cache(embeddings.shape[0]) if cache is None else cache
+        return self.read(embeddings, cache, positions, logits_to_keep), cache
+
+    def read(
+        self,
+        embeddings: Tensor,
+        cache: KeyValueCache | BatchCache,
+        positions: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+    ) -> Tensor:
+        """Logits (B, T, V) or (B, K, V), as of `forward`."""
         span = cache.extend(embeddings.shape[1])
         positions = span.positions if positions is None else positions
         hidden = (
@@ -141,10 +155,15 @@ class LeanDecoder(Decoder):
             hidden = hidden + block.out(self._attend(qkv, rotation, cache, layer, span))
             hidden = hidden + block.down(self._activate(block.up(block.mlp_norm(hidden))))
         kept = hidden[:, -logits_to_keep:] if isinstance(logits_to_keep, int) else hidden[:, logits_to_keep]
-        return self._head(self._norm(kept)), cache
+        return self._head(self._norm(kept))
 
     def _attend(
-        self, qkv: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: KeyValueCache, layer: int, span: Span
+        self,
+        qkv: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        cache: KeyValueCache | BatchCache,
+        layer: int,
+        span: Span,
     ) -> Tensor:
         """(B, T, H · W): each position's queries answered from the positions that it sees."""
         a = self.architecture
@@ -177,6 +196,27 @@ class LeanDecoder(Decoder):
         angles = positions.view(-1, 1, positions.shape[-1], 1).float() * frequencies  # …, T, W / 2
         angles = torch.cat([angles, angles], dim=-1)
         return (angles.cos() * scale).to(self.dtype), (angles.sin() * scale).to(self.dtype)
+
+
+class LeanBatch:
+    """Rows of different lengths that are read on in one pass."""
+
+    def __init__(self, decoder: LeanDecoder, cache: BatchCache) -> None:
+        self._decoder = decoder
+        self._cache = cache
+
+    def add(self, cache: KeyValueCache) -> None:
+        """A new last row."""
+        self._cache.add(cache)
+
+    def take(self, row: int) -> KeyValueCache:
+        """Remove a row; what was read of it."""
+        return self._cache.take(row)
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The logits (B, V) after the next id of each row."""
+        embeddings = self._decoder.embed(torch.tensor(ids, device=self._decoder.device)[:, None])  # B, 1, D
+        return self._decoder.read(embeddings, self._cache)[:, -1]
 
 
 class _Reader:

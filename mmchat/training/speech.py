@@ -5,7 +5,6 @@ B clips of a batch, M mel bands, F mel frames, T steps in time, A targets with t
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training import parallel
 from mmchat.training.data import read_rows, step_random
+from mmchat.training.hearings import draw_pace, heard_anew, mask
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.settings import SpeechStage
 from mmchat.training.spelling import Letters, Spelling, Words
@@ -96,7 +96,9 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         chosen = self._clips[first : first + self._batch_size]
         longest = max(len(samples) for samples, _ in chosen)
         waveforms = [np.pad(samples, (0, longest - len(samples))).astype(np.float32) / 32767 for samples, _ in chosen]
-        mels = torch.stack([mask(self._encoder.preprocess(waveform)[0].mel, rng) for waveform in waveforms])
+        spectrograms = [self._encoder.preprocess(waveform)[0].mel for waveform in waveforms]
+        frames = min(round(spectrograms[0].shape[1] * draw_pace(rng)), 2 * self._encoder.config.n_audio_ctx)
+        mels = torch.stack([mask(heard_anew(mel, frames, rng), rng) for mel in spectrograms])
         return SpeechBatch(mels, tuple(map(_targets, zip(*(spelt for _, spelt in chosen), strict=True))))
 
     def loss(self, batch: SpeechBatch) -> Loss:
@@ -149,18 +151,3 @@ def _projector_config(model: ModelConfig) -> ProjectorConfig:
 def _targets(spelt: Sequence[list[int]]) -> Targets:
     """Of the texts of a batch."""
     return Targets(torch.tensor([target for ids in spelt for target in ids]), torch.tensor([len(ids) for ids in spelt]))
-
-
-def mask(mel: Tensor, rng: random.Random) -> Tensor:
-    """SpecAugment (Park et al. 2019, section 2): a few mel bands and frames of an (M, F) spectrogram are blanked."""
-    mel = mel.clone()
-    floor = mel.min()
-    bands, frames = mel.shape
-    for _ in range(2):
-        width = rng.randint(0, bands // 8)
-        start = rng.randint(0, bands - width)
-        mel[start : start + width] = floor
-        width = rng.randint(0, frames // 16)
-        start = rng.randint(0, frames - width)
-        mel[:, start : start + width] = floor
-    return mel

@@ -8,6 +8,7 @@
     OUT/<split>/texts.jsonl                   {"text": …}
     OUT/<split>/photographs.jsonl             dialogues about photographs
     OUT/<split>/recordings.jsonl              dialogues about what people said
+    OUT/train/echoes.jsonl                    the clips of dialogues once more, to be written down
     OUT/test/{regions,captions,dialogues}_reserved.jsonl   pictures in styles that training never sees
     OUT/<split>/images/NN/*.webp, OUT/<split>/audio/NN/*.flac
 

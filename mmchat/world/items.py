@@ -187,7 +187,10 @@ class Maker:
             if dialogue.turns[position].spoken
         ]
         rows = [Row(job.split, "transcripts.jsonl", transcript) for transcript in transcripts]
-        return [*rows, _dialogue_row(job, dialogue, rng, images, scenes, clips)]
+        rows.append(_dialogue_row(job, dialogue, rng, images, scenes, clips))
+        if job.split == "train" and source != "echo":
+            rows += [self._echo(job, each["audio"], each["text"], rng, "echoes.jsonl") for each in transcripts]
+        return rows
 
     def _recording(self, job: Job, rng: Random) -> list[Row]:
         """What a person said, to be written."""
@@ -196,8 +199,12 @@ class Maker:
         clip = self._save_clip(job, 0, waveform, rate, rng)
         return [
             Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": "person"}),
-            _dialogue_row(job, dialogues.echo_of(text, rng, job.split), rng, clips={0: clip}, file="recordings.jsonl"),
+            self._echo(job, clip, text, rng, "recordings.jsonl"),
         ]
+
+    def _echo(self, job: Job, clip: str, text: str, rng: Random, file: str) -> Row:
+        """The wish to have written what a clip says."""
+        return _dialogue_row(job, dialogues.echo_of(text, rng, job.split), rng, clips={0: clip}, file=file)
 
     def _save_scene(self, job: Job, scene: Scene, rng: Random) -> str:
         return self._save(job, draw(scene, self._sources.drawings, rng))

@@ -14,8 +14,10 @@ from mmchat.assistant import Assistant
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.errors import FailureError, OptionError
 from mmchat.evaluation import bench as module
+from mmchat.evaluation import bench_chats
 from mmchat.evaluation.baseline import SCRIPT, generate, reference_decoder, save_for_transformers
-from mmchat.evaluation.bench import QUESTION, AssistantBench, Bench, DecodeSpeed, Throughput, decode_speed
+from mmchat.evaluation.bench import QUESTION, AssistantBench, Bench, DecodeSpeed, decode_speed
+from mmchat.evaluation.bench_chats import Throughput, chats_speed
 from mmchat.evaluation.bench_report import to_text
 from mmchat.evaluation.bench_run import bench_model, bench_shape
 from mmchat.evaluation.shapes import SHAPES, RandomWeights
@@ -35,13 +37,13 @@ def silent(what: str, done: int, total: int) -> None:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of positions that each pass of a lean decoder read."""
     reads: list[int] = []
-    usual = LeanDecoder.forward
+    usual = LeanDecoder.read
 
     def counted(self: LeanDecoder, embeddings: torch.Tensor, *given: object, **more: object) -> object:
         reads.append(embeddings.shape[1])
         return usual(self, embeddings, *given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LeanDecoder, "forward", counted)
+    monkeypatch.setattr(LeanDecoder, "read", counted)
     return reads
 
 
@@ -82,13 +84,12 @@ def test_generate_ends_neither_sooner_nor_later(tiny_checkpoint: Path) -> None:
 def test_nothing_is_asked_twice(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question that was read before would come out of memory."""
     monkeypatch.setattr(module, "TURNS", (2, 4))
-    monkeypatch.setattr(module, "CHATS", (1, 2))
     asked: list[tuple[object, ...]] = []
     usual = Assistant.reply
 
     def heard(self: Assistant, conversation: object, **options: object) -> object:
         reply = usual(self, conversation, **options)  # type: ignore[arg-type]
-        asked.append((str(conversation), tuple(self._features)))
+        asked.append((str(conversation), tuple(self._media._tokens)))
         return reply
 
     monkeypatch.setattr(Assistant, "reply", heard)
@@ -96,11 +97,21 @@ def test_nothing_is_asked_twice(tiny_checkpoint: Path, monkeypatch: pytest.Monke
     first = measure.first_tokens()
     assert list(first) == ["text", "picture", "voice_2s", "voice_30s"]
     assert list(measure.turns()) == [1, 2, 4]
-    chats = measure.chats()
-    assert list(chats) == [1, 2]
-    assert len(asked) == 2 * 4 + 2 * 4 + 3 + 6
+    assert len(asked) == 2 * 4 + 2 * 4
     assert len(set(asked)) == len(asked)
     assert len(asked[-1][1]) == 2 * 3 + 2, "each picture and clip is another"
+
+
+def test_chats_at_once_share_their_passes(
+    tiny_checkpoint: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each asks three questions, answered by 64 tokens: a pass for the prompt and one for each token but the last."""
+    monkeypatch.setattr(bench_chats, "CHATS", (1, 3))
+    speeds = chats_speed(Checkpoint(tiny_checkpoint).load().decoder, repeats=1, progress=silent)
+    assert list(speeds) == [1, 3]
+    assert reads.count(32) == 2 * (3 + 9)
+    assert reads.count(1) < 2 * (3 + 9) * 63, "every answer had passes of its own"
+    assert all(min(each.tokens_per_second, each.p95_s) > 0 for each in speeds.values())
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -129,7 +140,7 @@ def test_a_size_is_timed_beside_transformers(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_all_of_a_model_is_timed(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TURNS", (2,))
-    monkeypatch.setattr(module, "CHATS", (1, 8))
+    monkeypatch.setattr(bench_chats, "CHATS", (1, 8))
     result = bench_model(str(tiny_checkpoint), beside=True, place=ON_CPU, repeats=1, progress=silent)
     figures = json.loads(result.to_json())
     assert {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from mmchat.errors import AudioError, CheckpointError, ConfigError, DatasetError
 from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.model.transformers_decoder import TransformersDecoder
-from mmchat.training.speech import SpeechBatch, SpeechTraining, Targets, mask
+from mmchat.training.speech import SpeechBatch, SpeechTraining, Targets
 from mmchat.training.spelling import ALPHABET, Letters
 from training.conftest import Configure, tone, weights_of, write_rows
 
@@ -65,7 +64,9 @@ def test_spelling_keeps_letters_spaces_and_apostrophes(text: str, kept: str) -> 
 
 def test_a_batch_holds_clips_and_their_letters(stage: SpeechTraining) -> None:
     batch = stage.batch(0)
-    assert batch.mels.shape == (3, 80, 64)  # 0.64 s
+    clips, bands, frames = batch.mels.shape
+    assert (clips, bands) == (3, 80)
+    assert 54 <= frames <= 74  # 0.64 s, heard a little faster or slower
     assert spelt(batch.targets[0].ids.tolist()) == "".join(f"say {colour}" for colour in ("red", "green", "blue"))
     assert batch.targets[0].lengths.tolist() == [7, 9, 8]
 
@@ -76,8 +77,10 @@ def test_a_batch_holds_neighbours_in_length(
     """Sorted by length they are 2, 4, 6, 8 and 10 tenths; two in a row make a batch as long as the longer of them."""
     stage = SpeechTraining(configure("speech", data=lengths, batch_size=2), toy_model, tokenizer, CPU)
     batches = [stage.batch(step) for step in range(30)]
-    seen = {(tuple(batch.targets[0].lengths.tolist()), batch.mels.shape[-1]) for batch in batches}
-    assert seen == {((low, low + 2), (low + 2) * 10) for low in (2, 4, 6, 8)}
+    assert {tuple(batch.targets[0].lengths.tolist()) for batch in batches} == {(low, low + 2) for low in (2, 4, 6, 8)}
+    paces = [batch.mels.shape[-1] / (10 * float(batch.targets[0].lengths.max())) for batch in batches]
+    assert 0.84 < min(paces) < 0.95
+    assert 1.05 < max(paces) < 1.16
 
 
 def test_a_step_has_the_same_batch_again(stage: SpeechTraining) -> None:
@@ -85,25 +88,6 @@ def test_a_step_has_the_same_batch_again(stage: SpeechTraining) -> None:
     assert torch.equal(first.mels, again.mels)
     assert torch.equal(first.targets[0].ids, again.targets[0].ids)
     assert not torch.equal(first.mels, other.mels)
-
-
-def test_masking_blanks_a_few_bands_and_frames_and_nothing_else() -> None:
-    mel = torch.rand(80, 64, generator=torch.Generator().manual_seed(0))
-    before = mel.clone()
-    shares = []
-    for seed in range(20):
-        masked = mask(mel, random.Random(seed))
-        blank = masked == mel.min()
-        whole = blank.all(1)[:, None] | blank.all(0)[None]  # whole bands or whole frames
-        assert torch.equal(masked[~whole], mel[~whole])
-        shares.append(float(whole.float().mean()))
-    assert max(shares) < 2 / 8 + 2 / 16
-    assert sum(shares) / len(shares) > 0.05
-    assert torch.equal(mel, before)
-
-
-def test_a_clip_of_a_few_frames_can_be_masked() -> None:
-    assert mask(torch.rand(80, 2), random.Random(0)).shape == (80, 2)
 
 
 def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) -> None:

@@ -161,7 +161,8 @@ def test_a_spoken_question_is_not_written_beside_its_clip(world: Path) -> None:
     spoken = silent = 0
     for path in world.glob("*/transcripts.jsonl"):
         transcripts = {row["audio"]: row["text"] for row in rows(path)}
-        for row in (row for other in path.parent.glob("*.jsonl") for row in rows(other) if "messages" in row):
+        others = [other for other in path.parent.glob("*.jsonl") if other.stem != "echoes"]
+        for row in (row for other in others for row in rows(other) if "messages" in row):
             clips = [part["audio"] for part in parts_of(row, "audio")]
             said = [transcripts[clip] for clip in clips if clip in transcripts]
             asked = [message for message in row["messages"] if message["role"] == "user"]
@@ -173,6 +174,25 @@ def test_a_spoken_question_is_not_written_beside_its_clip(world: Path) -> None:
         assert set(transcripts) <= {str(name) for name in files(path.parent)}
     assert spoken == sum(len(rows(path)) for path in world.glob("*/transcripts.jsonl"))
     assert spoken + silent == 40 + 4 + 10 + 1
+
+
+def test_what_a_dialogue_asks_aloud_is_written_down_too(world: Path) -> None:
+    """For training alone: each clip of a dialogue that is not itself about writing down."""
+    assert not (world / "test/echoes.jsonl").exists()
+    echoes = rows(world / "train/echoes.jsonl")
+    told = [
+        part["audio"]
+        for row in rows(world / "train/dialogues.jsonl")
+        if row["kind"] not in ("transcribe", "no_speech")
+        for part in parts_of(row, "audio")
+    ]
+    assert [part["audio"] for row in echoes for part in parts_of(row, "audio")] == told
+    said = {row["audio"]: row["text"] for row in rows(world / "train/transcripts.jsonl")}
+    for row in echoes:
+        (clip,) = parts_of(row, "audio")
+        assert row["kind"] == "transcribe"
+        assert row["accept"] == [said[clip["audio"]].rstrip("?.!")]
+        assert said[clip["audio"]].rstrip("?.!") in row["messages"][-1]["content"][0]["text"]
 
 
 def test_clips_without_speech_are_among_the_spoken_dialogues(

@@ -1,0 +1,80 @@
+"""Random hearings of clips: what still says the same, by another throat, at another pace, over another line.
+
+M mel bands, F mel frames
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_PACE = 0.15
+_THROAT = 0.15
+_TILT = 0.2  # of a log-mel spectrogram, whose unit is 40 dB, from the lowest band to the highest
+_NYQUIST_HZ = 8_000.0
+_LINEAR_HZ = 1_000.0  # below it the scale of Slaney's mel bands is linear, above it logarithmic
+_MEL_AT_LINEAR = 15.0
+_MELS_A_NEPER = 27.0 / np.log(6.4)
+
+
+def draw_pace(rng: random.Random) -> float:
+    """For how many frames one of a clip is heard: from 0.85 to 1.15."""
+    return 1 + rng.uniform(-_PACE, _PACE)
+
+
+def heard_anew(mel: Tensor, frames: int, rng: random.Random) -> Tensor:
+    """(M, F) log-mel spectrogram to (M, frames).
+
+    Frequencies are stretched as a shorter or longer throat would have them (vocal tract length perturbation, Jaitly and
+    Hinton 2013), time evenly; high bands are lifted or lowered as another microphone would have them.
+    """
+    bands = len(mel)
+    mel = _taken(mel.T, torch.linspace(0, mel.shape[1] - 1, frames)).T
+    mel = _taken(mel, torch.from_numpy(_stretched(bands, 1 + rng.uniform(-_THROAT, _THROAT))).float())
+    return mel + rng.uniform(-_TILT, _TILT) * torch.linspace(-0.5, 0.5, bands)[:, None]
+
+
+def mask(mel: Tensor, rng: random.Random) -> Tensor:
+    """SpecAugment (Park et al. 2019, section 2): a few mel bands and frames of an (M, F) spectrogram are blanked."""
+    mel = mel.clone()
+    floor = mel.min()
+    bands, frames = mel.shape
+    for _ in range(2):
+        width = rng.randint(0, bands // 8)
+        start = rng.randint(0, bands - width)
+        mel[start : start + width] = floor
+        width = rng.randint(0, frames // 16)
+        start = rng.randint(0, frames - width)
+        mel[:, start : start + width] = floor
+    return mel
+
+
+def _taken(rows: Tensor, places: Tensor) -> Tensor:
+    """Rows (N, …) at fractional places (n,), each a mixture of its two neighbours."""
+    places = places.clamp(0, len(rows) - 1)
+    below = places.floor().long()
+    above = (below + 1).clamp(max=len(rows) - 1)
+    share = (places - below)[:, None]
+    return rows[below] * (1 - share) + rows[above] * share
+
+
+def _stretched(bands: int, factor: float) -> np.ndarray:
+    """(M,) the band, with its fraction, whose sound each band gets when all frequencies are multiplied by `factor`."""
+    step = _mels(np.array(_NYQUIST_HZ)) / (bands + 1)
+    hertz = _hertz((np.arange(bands) + 1) * step)
+    return _mels(hertz / factor) / step - 1
+
+
+def _mels(hertz: np.ndarray) -> np.ndarray:
+    linear = hertz * _MEL_AT_LINEAR / _LINEAR_HZ
+    return np.where(
+        hertz < _LINEAR_HZ, linear, _MEL_AT_LINEAR + _MELS_A_NEPER * np.log(np.maximum(hertz, 1) / _LINEAR_HZ)
+    )
+
+
+def _hertz(mels: np.ndarray) -> np.ndarray:
+    linear = mels * _LINEAR_HZ / _MEL_AT_LINEAR
+    return np.where(mels < _MEL_AT_LINEAR, linear, _LINEAR_HZ * np.exp((mels - _MEL_AT_LINEAR) / _MELS_A_NEPER))
