@@ -26,7 +26,7 @@ from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.checkpoints.store import Checkpoint
-from mmchat.config import GenerationOptions
+from mmchat.config import GenerationOptions, Modality
 from mmchat.errors import CheckpointError, OptionError
 from mmchat.generation.beam import beam_search
 from mmchat.generation.engine import Engine, Prefill
@@ -38,7 +38,7 @@ from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import ConversationLike, Message, as_messages
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 

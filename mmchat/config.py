@@ -29,6 +29,11 @@ class Frozen(BaseModel):
 # ---------------------------------------------------------------------------------------------------------- generation
 
 
+Modality = Literal["image", "audio"]
+FinishReason = Literal["stop", "length"]
+"""The model ended its turn, or the token budget or the context ran out."""
+
+
 class GenerationOptions(Frozen):
     """How one answer is drawn from the logits."""
 

@@ -22,6 +22,7 @@ from whisper.model import Whisper
 import mmchat
 from mmchat.assistant import Assistant, MediaCheck, MediaReceipt, Reply, ReplyStream, Usage
 from mmchat.checkpoints.store import Checkpoint, load_component
+from mmchat.config import Modality
 from mmchat.encoders.clip import ClipImageEncoder
 from mmchat.encoders.transcriber import Transcriber
 from mmchat.encoders.whisper import WhisperAudioEncoder
@@ -29,7 +30,7 @@ from mmchat.errors import CheckpointError, ContextError, MessageError, OptionErr
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import ON_CPU
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmchat.model.multimodal import Modality
+from mmchat.config import Modality
 
 _MOVED = 1e-3
 

@@ -12,7 +12,8 @@ import yaml
 from huggingface_hub import CachedRepoInfo, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
-from mmchat.checkpoints.hub import BUNDLED, find_model
+from mmchat.checkpoints.bundled import BUNDLED
+from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.presets import presets
 from mmchat.checkpoints.public import FAMILIES
 from mmchat.checkpoints.store import CARD_FILE, CONFIG_FILE

@@ -9,11 +9,10 @@ import re
 from pathlib import Path
 from textwrap import shorten
 
+from mmchat.checkpoints.bundled import BUNDLED, bundled_folder
 from mmchat.checkpoints.presets import presets
-from mmchat.checkpoints.store import CONFIG_FILE
 from mmchat.errors import CheckpointError
 
-BUNDLED = "mmchat-tiny"
 _PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.md", "SHA256SUMS"]
 _SECOND_COPIES = ["consolidated*", "*.fp32*", "*.fp16*"]
 """The same weights once more, for other programs."""
@@ -29,7 +28,7 @@ def find_model(model: str | Path | None) -> Path:
         CheckpointError: there is no such model, or it cannot be downloaded.
     """
     if model is None or str(model) == BUNDLED:
-        return _bundled()
+        return bundled_folder()
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
@@ -59,16 +58,6 @@ def push_folder(name: str, folder: Path, *, private: bool) -> str:
     except Exception as error:  # of the network library below, which is another from release to release
         raise CheckpointError(f"cannot upload to {name}: {shorten(str(error), 150, placeholder=' …')}") from error
     return f"https://huggingface.co/{name}"
-
-
-def _bundled() -> Path:
-    package = Path(__file__).resolve().parents[1]
-    for place in (package / "assets", package.parent / "assets"):  # in a wheel, in a source checkout
-        if (place / BUNDLED / CONFIG_FILE).is_file():
-            return place / BUNDLED
-    raise CheckpointError(
-        f"the bundled model {BUNDLED} is not in this install: train it as the README shows, or give --model"
-    )
 
 
 def _download(model: str) -> Path:

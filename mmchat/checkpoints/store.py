@@ -23,10 +23,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmchat.checkpoints.weights import WeightFiles, Weights, compare, fill, shapes, unique
-from mmchat.config import ModelConfig, load_model_config
+from mmchat.config import Modality, ModelConfig, load_model_config
 from mmchat.errors import CheckpointError
 from mmchat.model.decoder import answering_decoder
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import ON_CPU, Placement
 from mmchat.model.tokenizer import TEMPLATE_FILE, TOKENIZER_FILE, ChatTokenizer
 

@@ -1,5 +1,5 @@
-"""The command line: `mmchat ask`, `chat`, `web`; `info`, `doctor`, `models`, `pull`, `rm`, `push`; `import`, `export`,
-`compose`, `world`, `train`, `eval`, `bench`.
+"""The command line: `mmchat ask`, `chat`, `web`, `serve`; `info`, `doctor`, `models`, `pull`, `rm`, `push`; `import`,
+`export`, `compose`, `world`, `train`, `eval`, `bench`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from mmchat import __version__
-from mmchat.cli import ask, bench, chat, console, doctor, evaluate, importing, info, models, train, web, world
+from mmchat.cli import ask, bench, chat, console, doctor, evaluate, importing, info, models, serve, train, web, world
 from mmchat.cli.media import MediaCommand
 
 # Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
@@ -25,6 +25,7 @@ app.command("chat")(chat.chat)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("web")(web.web)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("bench")(bench.bench)

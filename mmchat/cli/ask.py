@@ -15,9 +15,11 @@ from mmchat.cli.piped import piped_text
 from mmchat.errors import MessageError
 
 if TYPE_CHECKING:
-    from mmchat.assistant import Assistant, Reply
+    from mmchat.assistant import Assistant
     from mmchat.config import GenerationOptions
+    from mmchat.generation.reply import Reply
     from mmchat.inputs.messages import Message
+    from mmchat.serving.remote import RemoteAssistant
 
 Text = Annotated[
     str | None,
@@ -55,6 +57,7 @@ def ask(
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
     transcriber: options.Transcriber = None,
+    no_server: options.NoServer = False,
     as_json: options.Json = False,
     no_stream: NoStream = False,
 ) -> None:
@@ -75,7 +78,7 @@ def ask(
         stop=stop,
         prompt_lookup=prompt_lookup,
     )
-    assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
+    assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
     if n is None and not as_json and not no_stream:
         replies = [_stream(assistant, message, system, how)]
     else:
@@ -100,7 +103,9 @@ def _message(ctx: typer.Context, text: str | None, image: list[Path] | None, aud
     raise MessageError("there is nothing to answer: give a text, --image FILE or --audio FILE")
 
 
-def _stream(assistant: Assistant, message: Message, system: str | None, how: GenerationOptions) -> Reply:
+def _stream(
+    assistant: Assistant | RemoteAssistant, message: Message, system: str | None, how: GenerationOptions
+) -> Reply:
     """Print the answer piece by piece; Ctrl-C and errors leave the terminal at the start of a line."""
     with console.working("reading"):
         stream = assistant.stream([message], system=system, **how.model_dump(exclude_unset=True))

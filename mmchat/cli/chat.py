@@ -22,6 +22,7 @@ def chat(
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
     transcriber: options.Transcriber = None,
+    no_server: options.NoServer = False,
 ) -> None:
     """Talk at a prompt, about pictures and voice too.
 
@@ -39,7 +40,7 @@ def chat(
         prompt_lookup=prompt_lookup,
         stop=stop,
     )
-    assistant = console.load_assistant(model, device, dtype, quantize, transcriber)
+    assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
     reader = LineReader(COMMANDS)
     if reader.interactive:
         console.note(f"{assistant.name}: /help lists the commands, Ctrl-D leaves")

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from mmchat.assistant import Assistant, MediaReceipt, Reply
+    from mmchat.assistant import Assistant
     from mmchat.config import GenerationOptions
+    from mmchat.generation.reply import MediaReceipt, Reply
+    from mmchat.serving.remote import RemoteAssistant
 
 
 def console(*, stderr: bool) -> Console:
@@ -137,6 +139,17 @@ def load_assistant(
         from mmchat.assistant import Assistant
 
         return Assistant.load(model, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
+
+
+def reach_assistant(
+    model: str | None, device: str, dtype: str, quantize: str | None, transcriber: str | None, *, no_server: bool
+) -> Assistant | RemoteAssistant:
+    """The assistant of a warm server, where one serves just this; else as `load_assistant`."""
+    from mmchat.serving.remote import RemoteAssistant
+    from mmchat.serving.wire import place_of
+
+    warm = None if no_server else RemoteAssistant.find(place_of(model, device, dtype, quantize, transcriber))
+    return load_assistant(model, device, dtype, quantize, transcriber) if warm is None else warm
 
 
 def show_receipt(reply: Reply, options: GenerationOptions, media: Sequence[MediaReceipt]) -> None:

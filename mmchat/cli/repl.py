@@ -16,11 +16,13 @@ from mmchat.cli.line import named_file, named_files
 from mmchat.errors import UserError
 
 if TYPE_CHECKING:
-    from mmchat.assistant import Assistant, Reply
+    from mmchat.assistant import Assistant
     from mmchat.config import GenerationOptions
+    from mmchat.generation.reply import Reply
     from mmchat.inputs.audio import AudioPart
     from mmchat.inputs.image import ImagePart
     from mmchat.inputs.messages import Message
+    from mmchat.serving.remote import RemoteAssistant
 
 
 class Lines(Protocol):
@@ -38,7 +40,7 @@ class Repl:
     with its attachments, and Enter alone sends it again.
     """
 
-    assistant: Assistant
+    assistant: Assistant | RemoteAssistant
     system: str | None
     options: GenerationOptions
     messages: list[Message] = field(default_factory=list)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmchat.config import GenerationOptions
+from mmchat.config import FinishReason, GenerationOptions
 from mmchat.errors import ContextError
 from mmchat.generation.continuation import Continuation
 from mmchat.generation.prefixes import Prefixes
@@ -23,9 +22,6 @@ from mmchat.generation.sampling import Sampler
 from mmchat.model.cache import Cache
 from mmchat.model.decoder import Decoder
 from mmchat.model.sequence import MixedSequence
-
-FinishReason = Literal["stop", "length"]
-"""The model ended its turn, or the token budget or the context ran out."""
 
 
 @dataclass(frozen=True)

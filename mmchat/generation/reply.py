@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from mmchat.generation.engine import FinishReason
-from mmchat.model.multimodal import Modality
+from mmchat.config import FinishReason, Modality
 
 
 @dataclass(frozen=True)

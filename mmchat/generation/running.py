@@ -12,8 +12,8 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor
 
-from mmchat.config import GenerationOptions
-from mmchat.generation.engine import Engine, FinishReason, Prefill
+from mmchat.config import FinishReason, GenerationOptions
+from mmchat.generation.engine import Engine, Prefill
 from mmchat.generation.sampling import Sampler, draw_each
 from mmchat.model.decoder import Batch
 

@@ -6,13 +6,13 @@ B rows, T positions of the longest row, n cross-modal tokens, D width of the dec
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mmchat.config import ModelConfig, ProjectorConfig
+from mmchat.config import Modality, ModelConfig, ProjectorConfig
 from mmchat.errors import ConfigError, MessageError
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mmchat.encoders.clip import ClipImageEncoder
     from mmchat.encoders.whisper import WhisperAudioEncoder
 
-Modality = Literal["image", "audio"]
 Media = ImagePart | AudioPart
 Features = tuple[Tensor, ...]
 """What an encoder makes of a picture, one chunk (P, Dv), or of a clip, a chunk (T, Da) for each 30 s."""

@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 
 import torch
 
+from mmchat.config import Modality
 from mmchat.inputs.image import ImagePart
-from mmchat.model.multimodal import Features, Media, Modality, Multimodal
+from mmchat.model.multimodal import Features, Media, Multimodal
 
 _MOST_BYTES = 4 * 2**30
 

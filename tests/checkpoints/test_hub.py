@@ -18,8 +18,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import filter_repo_objects
 
-from mmchat.checkpoints import hub
-from mmchat.checkpoints.hub import BUNDLED, find_model
+from mmchat.checkpoints import bundled, hub
+from mmchat.checkpoints.bundled import BUNDLED
+from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.errors import CheckpointError
 
@@ -102,14 +103,14 @@ def test_a_path_is_never_looked_for_on_the_hub() -> None:
 def test_the_bundled_model_is_found(
     model: str | None, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
+    monkeypatch.setattr(bundled, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
     (tmp_path / place / BUNDLED).mkdir(parents=True)
     (tmp_path / place / BUNDLED / "config.json").touch()
     assert find_model(model) == tmp_path / place / BUNDLED
 
 
 def test_an_install_without_the_bundled_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
+    monkeypatch.setattr(bundled, "__file__", str(tmp_path / "mmchat" / "checkpoints" / "hub.py"))
     told = "the bundled model mmchat-tiny is not in this install: train it as the README shows, or give --model"
     assert refusal(None) == told
 

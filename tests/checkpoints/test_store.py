@@ -15,9 +15,9 @@ from torch import Tensor
 
 from mmchat.checkpoints import store
 from mmchat.checkpoints.store import COMPONENTS, HASHES_FILE, Checkpoint, load_component, save_checkpoint
-from mmchat.config import ModelConfig
+from mmchat.config import Modality, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, MessageError
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import Placement
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.model.transformers_decoder import TransformersDecoder

@@ -10,10 +10,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from mmchat.checkpoints.public import open_checkpoint
-from mmchat.config import GenerationOptions
+from mmchat.config import GenerationOptions, Modality
 from mmchat.generation.engine import Engine
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import MixedSequence
 from mmchat.model.tokenizer import ChatTokenizer
 

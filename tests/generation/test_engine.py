@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmchat.config import GenerationOptions
+from mmchat.config import FinishReason, GenerationOptions
 from mmchat.errors import ContextError, FailureError
-from mmchat.generation.engine import Engine, FinishReason
+from mmchat.generation.engine import Engine
 from mmchat.model.decoder import Decoder, answering_decoder
 from mmchat.model.lean import LeanDecoder
 from mmchat.model.placement import ON_CPU

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmchat.config import GenerationOptions, ModelConfig
+from mmchat.config import GenerationOptions, Modality, ModelConfig
 from mmchat.errors import ConfigError, FusionError, MessageError
 from mmchat.generation.engine import Engine
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, PartLike
-from mmchat.model.multimodal import Modality, Multimodal
+from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import MixedSequence, build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.model.transformers_decoder import TransformersDecoder
