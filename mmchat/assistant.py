@@ -8,7 +8,6 @@ last, so that a turn costs its new tokens.
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,16 +82,9 @@ class Assistant:
         self._place = place
         self._transcriber = transcriber
         self._tokenizer = checkpoint.tokenizer()
-        self._model: Multimodal = checkpoint.load(place)
-        if self._tokenizer.vocab_size > self._model.decoder.vocab_size:
-            raise CheckpointError(
-                f"{checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
-                f"the decoder embeds {self._model.decoder.vocab_size}"
-            )
+        self._model: Multimodal
+        self._scheduler = Scheduler(self._load_engine)
         self._media = MediaTokens(self._model)
-        engine = Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
-        self._scheduler = Scheduler(engine)
-        self._loading = threading.Lock()
         self._load_s = time.perf_counter() - began
 
     @classmethod
@@ -179,6 +171,7 @@ class Assistant:
         earlier = len(_taught(self._sequence(messages)))
         targets = torch.tensor(_taught(sequence)[earlier:], device=self._model.decoder.device)
 
+        @torch.inference_mode()
         def nats() -> float:
             logits = self._model.decoder(self._embed(sequence))[0][0, targets - 1]
             ids = torch.tensor(sequence.ids, device=logits.device)[targets]
@@ -247,6 +240,16 @@ class Assistant:
             CheckpointError: a file is missing or altered.
         """
         return self._checkpoint.verify()
+
+    def _load_engine(self) -> Engine:
+        """For the thread of the scheduler, as all that touches the weights."""
+        self._model = self._checkpoint.load(self._place)
+        if self._tokenizer.vocab_size > self._model.decoder.vocab_size:
+            raise CheckpointError(
+                f"{self._checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
+                f"the decoder embeds {self._model.decoder.vocab_size}"
+            )
+        return Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
 
     def _options(self, given: dict[str, Any]) -> GenerationOptions:
         options = GenerationOptions.create(**given)
@@ -340,11 +343,15 @@ class Assistant:
 
     def _need(self, modality: Modality) -> None:
         """Load an encoder when it is first needed."""
-        with self._loading:
-            if getattr(self._model, f"{modality}_projector") is None:
-                began = time.perf_counter()
-                self._checkpoint.add(self._model, modality)
-                self._load_s += time.perf_counter() - began
+        if getattr(self._model, f"{modality}_projector") is None:
+            self._scheduler.run(partial(self._add, modality))
+
+    def _add(self, modality: Modality) -> None:
+        """For the thread of the scheduler; two questions may have asked for it."""
+        if getattr(self._model, f"{modality}_projector") is None:
+            began = time.perf_counter()
+            self._checkpoint.add(self._model, modality)
+            self._load_s += time.perf_counter() - began
 
 
 def _transcriber(source: str | None, checkpoint: Checkpoint, device: torch.device) -> Transcriber | None:

@@ -23,12 +23,11 @@ from mmchat.config import GenerationOptions
 from mmchat.evaluation.baseline import generate
 from mmchat.evaluation.bench_chats import Throughput
 from mmchat.evaluation.timing import Progress, Run, copy_rate, process, seconds
-from mmchat.generation.engine import Engine, Prefill
+from mmchat.generation.engine import Prefill
 from mmchat.generation.scheduler import Scheduler
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
-from mmchat.model.decoder import Decoder
 from mmchat.model.transformers_decoder import TransformersDecoder
 
 QUESTION = "what is a cat?"
@@ -133,19 +132,20 @@ class Bench:
 
 
 def decode_speed(
-    decoder: Decoder, references: Sequence[TransformersDecoder], repeats: int, progress: Progress
+    scheduler: Scheduler, references: Sequence[TransformersDecoder], repeats: int, progress: Progress
 ) -> DecodeSpeed:
-    """Time answers of a fixed length to a prompt of ids.
+    """Time answers of a fixed length to a prompt of ids, all in the thread of the scheduler.
 
     Args:
-        decoder: in evaluation mode.
+        scheduler: of an engine without ids that end an answer.
         references: what transformers makes of the same weights, in other types of number where that may be faster.
         repeats: of each measurement.
         progress: told what is done.
     """
+    decoder = scheduler.engine.decoder
     count = min(_TOKENS, decoder.context - _PROMPT)
     ids = [1 + position % (decoder.vocab_size - 1) for position in range(_PROMPT)]
-    scheduler, options = Scheduler(Engine(decoder, frozenset())), GenerationOptions.create(max_new_tokens=count)
+    options = GenerationOptions.create(max_new_tokens=count)
 
     def read() -> Prefill:
         return scheduler.prefill(lambda: decoder.embed(torch.tensor([ids], device=decoder.device)))
@@ -153,7 +153,8 @@ def decode_speed(
     def answer() -> None:
         assert len(list(scheduler.answer(read(), ids, options, seed=0))) == count
 
-    runs: list[Callable[[], None]] = [answer, *(partial(generate, each, ids, count) for each in references)]
+    generates = [partial(generate, each, ids, count) for each in references]
+    runs: list[Callable[[], None]] = [answer, *(partial(scheduler.run, each) for each in generates)]
     times: list[list[float]] = [[] for _ in runs]
     for repeat in range(repeats + 1):
         for run, taken in zip(runs, times, strict=True):
@@ -169,7 +170,7 @@ def decode_speed(
             str(each.dtype).removeprefix("torch."): count / median(taken)
             for each, taken in zip(references, theirs, strict=True)
         },
-        bandwidth_share=bytes_a_token / copy_rate(decoder.device) * count / median(ours),
+        bandwidth_share=bytes_a_token / scheduler.run(partial(copy_rate, decoder.device)) * count / median(ours),
     )
 
 

@@ -12,9 +12,7 @@ import torch
 
 from mmchat.config import GenerationOptions
 from mmchat.evaluation.timing import Progress
-from mmchat.generation.engine import Engine
 from mmchat.generation.scheduler import Scheduler
-from mmchat.model.decoder import Decoder
 
 CHATS = (1, 2, 4, 8, 16)
 _PROMPT = 32
@@ -32,15 +30,14 @@ class Throughput:
     """95 % of the answers of all runs were whole within so many seconds."""
 
 
-def chats_speed(decoder: Decoder, repeats: int, progress: Progress) -> dict[int, Throughput]:
+def chats_speed(scheduler: Scheduler, repeats: int, progress: Progress) -> dict[int, Throughput]:
     """Time chats that ask one question after another, each answered at a fixed length, by how many there are.
 
     Args:
-        decoder: in evaluation mode.
+        scheduler: of an engine without ids that end an answer.
         repeats: of each number of chats.
         progress: told what is done.
     """
-    scheduler = Scheduler(Engine(decoder, frozenset()), rows=CHATS[-1])
     speeds: dict[int, list[float]] = {count: [] for count in CHATS}
     waits: dict[int, list[float]] = {count: [] for count in CHATS}
     for repeat in range(repeats + 1):  # the first warms up

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -13,13 +15,17 @@ from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.errors import OptionError
 from mmchat.evaluation.baseline import SCRIPT, reference_decoder, save_for_transformers
-from mmchat.evaluation.bench import AssistantBench, Bench, decode_speed, starts
-from mmchat.evaluation.bench_chats import chats_speed
+from mmchat.evaluation.bench import AssistantBench, Bench, DecodeSpeed, decode_speed, starts
+from mmchat.evaluation.bench_chats import CHATS, Throughput, chats_speed
 from mmchat.evaluation.shapes import SHAPES, RandomWeights
 from mmchat.evaluation.timing import Progress, seconds
+from mmchat.generation.engine import Engine
+from mmchat.generation.scheduler import Scheduler
 from mmchat.model.decoder import Decoder, answering_decoder
 from mmchat.model.placement import Placement
 from mmchat.model.transformers_decoder import TransformersDecoder
+
+AnyDecoder = TypeVar("AnyDecoder", bound=Decoder)
 
 
 def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: int, progress: Progress) -> Bench:
@@ -38,11 +44,13 @@ def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: in
     """
     checkpoint = open_checkpoint(find_model(name))
     place = fitted(checkpoint, place)
-    references = [reference_decoder(checkpoint, each) for each in _alternatives(place)] if beside else []
-    decoder = checkpoint.load(place).decoder
-    decode = decode_speed(decoder, references, repeats, progress)
-    references.clear()
-    chats = chats_speed(decoder, repeats, progress)
+    alternatives = _alternatives(place) if beside else []
+    decode, chats = _decoder_alone(
+        lambda: checkpoint.load(place).decoder,
+        lambda: [reference_decoder(checkpoint, each) for each in alternatives],
+        repeats,
+        progress,
+    )
     loaded: list[Assistant] = []
     load_s = seconds(lambda: loaded.append(Assistant(checkpoint, place)))
     measure = AssistantBench(loaded[0], repeats, progress)
@@ -82,26 +90,42 @@ def bench_shape(name: str, *, beside: bool, place: Placement, repeats: int, prog
     if name not in SHAPES:
         raise OptionError(f"unknown size {name!r}: use {', '.join(SHAPES)}")
 
-    def filled(decoder: Decoder, where: Placement) -> Decoder:
+    def filled(decoder: AnyDecoder, where: Placement) -> AnyDecoder:
         decoder.load_weights(RandomWeights(decoder.weight_shapes(), where), where)
         return decoder.eval()
 
-    references: list[TransformersDecoder] = []
-    for where in _alternatives(place) if beside else []:
-        with torch.device("meta"):
-            reference = TransformersDecoder(SHAPES[name])
-        filled(reference, where)
-        references.append(reference)
-    decoder = filled(answering_decoder(SHAPES[name], place), place)
+    def reference(where: Placement) -> TransformersDecoder:
+        with torch.device("meta"):  # shapes alone
+            decoder = TransformersDecoder(SHAPES[name])
+        return filled(decoder, where)
+
+    decode, chats = _decoder_alone(
+        lambda: filled(answering_decoder(SHAPES[name], place), place),
+        lambda: [reference(each) for each in _alternatives(place) if beside],
+        repeats,
+        progress,
+    )
     return Bench(
         model=f"{name}, random weights",
         device=str(place.device),
         dtype=str(place.dtype).removeprefix("torch."),
         quantization=place.quantization,
         threads=torch.get_num_threads(),
-        decode=decode_speed(decoder, references, repeats, progress),
-        chats=chats_speed(decoder, repeats, progress),
+        decode=decode,
+        chats=chats,
     )
+
+
+def _decoder_alone(
+    load: Callable[[], Decoder],
+    references: Callable[[], list[TransformersDecoder]],
+    repeats: int,
+    progress: Progress,
+) -> tuple[DecodeSpeed, dict[int, Throughput]]:
+    """What is measured of a decoder, by itself and beside what transformers makes of its weights."""
+    scheduler = Scheduler(lambda: Engine(load(), frozenset()), rows=CHATS[-1])
+    decode = decode_speed(scheduler, scheduler.run(references), repeats, progress)
+    return decode, chats_speed(scheduler, repeats, progress)
 
 
 def _alternatives(place: Placement) -> list[Placement]:

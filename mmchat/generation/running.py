@@ -93,7 +93,7 @@ class Running:
     """Answers join and leave between steps."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._batch: Batch | None = engine.decoder.new_batch()
         self._rows: list[_Row] = []
         self._solos: list[_Solo] = []
@@ -105,13 +105,13 @@ class Running:
         """Begin an answer."""
         prefill, options = start.prefill, start.options
         if self._batch is None or options.prompt_lookup:
-            ids = self._engine.decode(prefill, start.prompt_ids, options, start.seed)
+            ids = self.engine.decode(prefill, start.prompt_ids, options, start.seed)
             self._solos.append(_Solo(start.answer, ids))
             return
         logits = prefill.logits
         sampler = Sampler(options, start.seed, start.prompt_ids, len(logits), logits.device)
         self._batch.add(prefill.cache)
-        self._rows.append(_Row(start, sampler, logits, self._engine.budget(prefill, options)))
+        self._rows.append(_Row(start, sampler, logits, self.engine.budget(prefill, options)))
 
     def step(self) -> None:
         """The next token of each answer; those that have ended, or are read by nobody, leave.
@@ -124,7 +124,7 @@ class Running:
         except Exception as error:  # memory ran out: whoever shared the pass has to know
             for row in self._rows:
                 row.start.answer.put(error)
-            self._rows, self._batch = [], self._engine.decoder.new_batch()
+            self._rows, self._batch = [], self.engine.decoder.new_batch()
 
     def _step_rows(self) -> None:
         for index in reversed(range(len(self._rows))):
@@ -147,7 +147,7 @@ class Running:
         end: FinishReason | Exception | None = None
         if isinstance(token, Exception):
             end = token
-        elif token in self._engine.stop_ids:
+        elif token in self.engine.stop_ids:
             end = "stop"
         else:
             row.drawn.append(token)
@@ -164,7 +164,7 @@ class Running:
         row, last = self._rows[index], self._rows.pop()
         if row is not last:
             self._rows[index] = last
-        self._engine.remember(row.start.prefill, row.drawn, self._batch.take(index))
+        self.engine.remember(row.start.prefill, row.drawn, self._batch.take(index))
 
 
 def _advanced(solo: _Solo) -> bool:

@@ -33,16 +33,21 @@ Result = TypeVar("Result")
 class Scheduler:
     """The one door to an engine for several threads."""
 
-    def __init__(self, engine: Engine, rows: int = 16, waiting: int = 64) -> None:
+    def __init__(self, load: Callable[[], Engine], rows: int = 16, waiting: int = 64) -> None:
         """
         Args:
-            engine: used from here alone.
+            load: gives the engine. It is called in the thread that will use it: OpenMP keeps a team of threads for each
+                that ever multiplied, and with a second team each step of each waits for the other to let go.
             rows: how many answers advance together; the others wait.
             waiting: how many prompts may wait to be read.
+
+        Raises:
+            Exception: whatever `load` raises.
         """
-        self.engine = engine
-        self._loop = _Loop(engine, rows, waiting)
+        self._loop = _Loop(rows, waiting)
         weakref.finalize(self, self._loop.stop)  # at the end of the program too
+        self.engine = self.run(load)
+        self._loop.running = Running(self.engine)
 
     def run(self, work: Callable[[], Result]) -> Result:
         """Do something else that needs the model, between two tokens; waits for its result."""
@@ -86,13 +91,13 @@ class _Prompt:
 
 
 class _Loop:
-    """The thread, and what waits for it. It begins with the first that waits, and ends with its scheduler."""
+    """The thread, and what waits for it; it ends with its scheduler, to which it has no reference."""
 
-    def __init__(self, engine: Engine, rows: int, waiting: int) -> None:
-        self._engine = engine
+    def __init__(self, rows: int, waiting: int) -> None:
+        self.running: Running | None = None
+        """Once there is an engine."""
         self._most_rows = rows
         self._most_waiting = waiting
-        self._running = Running(engine)
         self._work: deque[_Work[Any]] = deque()
         self._prompts: deque[_Prompt] = deque()
         self._starts: deque[Start] = deque()
@@ -109,8 +114,9 @@ class _Loop:
     def read(self, prompt: _Prompt) -> Prefill:
         with self._changed:
             if len(self._prompts) >= self._most_waiting:
+                answered = len(self.running or ())
                 raise BusyError(
-                    f"{len(self._running)} questions are being answered and {len(self._prompts)} wait: ask again later"
+                    f"{answered} questions are being answered and {len(self._prompts)} wait: ask again later"
                 )
             self._prompts.append(prompt)
             self._wake()
@@ -139,25 +145,29 @@ class _Loop:
             self._thread.start()
         self._changed.notify()
 
-    @torch.inference_mode()
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._stopped or self._work or self._prompts or self._starts or self._running):
-                    self._changed.wait()
-                if self._stopped:
-                    return
-            self._turn()
+        """Other work and the answers in turn, while there is any."""
+        while self._has_to_do():
+            if self._work:
+                self._do(self._work.popleft())
+            if self.running is not None:
+                self._advance(self.running)
 
-    def _turn(self) -> None:
-        """A piece of other work, a chunk of a prompt and a token of each answer."""
-        if self._work:
-            self._do(self._work.popleft())
-        while self._starts and len(self._running) < self._most_rows:
-            self._running.add(self._starts.popleft())
-        if self._prompts and not self._starts and len(self._running) < self._most_rows:
-            self._read_on(self._prompts[0])
-        self._running.step()
+    @torch.inference_mode()
+    def _advance(self, running: Running) -> None:
+        """A chunk of a prompt, and a token of each answer."""
+        while self._starts and len(running) < self._most_rows:
+            running.add(self._starts.popleft())
+        if self._prompts and not self._starts and len(running) < self._most_rows:
+            self._read_on(self._prompts[0], running)
+        running.step()
+
+    def _has_to_do(self) -> bool:
+        """Wait for something to do; false in the end."""
+        with self._changed:
+            while not (self._stopped or self._work or self._prompts or self._starts or self.running):
+                self._changed.wait()
+            return not self._stopped
 
     def _do(self, work: _Work[Any]) -> None:
         try:
@@ -165,7 +175,7 @@ class _Loop:
         except Exception as error:
             work.result.set_exception(error)
 
-    def _read_on(self, prompt: _Prompt) -> None:
+    def _read_on(self, prompt: _Prompt, running: Running) -> None:
         """The next chunk of a prompt, all of it where nobody else is kept waiting."""
         try:
             if prompt.reading is None:
@@ -173,8 +183,8 @@ class _Loop:
                     self._prompts.popleft()
                     return
                 embeddings = prompt.embed()
-                size = CHUNK if self._running else embeddings.shape[1]
-                prompt.reading = self._engine.prefill_in_chunks(embeddings, prompt.sequence, size)
+                size = CHUNK if running else embeddings.shape[1]
+                prompt.reading = running.engine.prefill_in_chunks(embeddings, prompt.sequence, size)
             prefill = next(prompt.reading)
         except Exception as error:
             self._prompts.popleft()

@@ -22,6 +22,8 @@ from mmchat.evaluation.bench_report import to_text
 from mmchat.evaluation.bench_run import bench_model, bench_shape
 from mmchat.evaluation.shapes import SHAPES, RandomWeights
 from mmchat.evaluation.timing import Run, copy_rate, process
+from mmchat.generation.engine import Engine
+from mmchat.generation.scheduler import Scheduler
 from mmchat.model.architecture import architecture_of
 from mmchat.model.lean import LeanDecoder
 from mmchat.model.placement import ON_CPU, Placement
@@ -53,7 +55,8 @@ def test_an_answer_of_a_fixed_length_is_timed(tiny_checkpoint: Path, reads: list
     reference = reference_decoder(checkpoint, ON_CPU)
     theirs: list[int] = []
     reference.lm.register_forward_pre_hook(lambda *_: theirs.append(1))
-    speed = decode_speed(checkpoint.load().decoder, [reference], repeats=1, progress=silent)
+    scheduler = Scheduler(lambda: Engine(checkpoint.load().decoder, frozenset()))
+    speed = decode_speed(scheduler, [reference], repeats=1, progress=silent)
     once = [32] + 127 * [1]
     assert reads == [*once, *once, 32]
     assert len(theirs) == 2 * 128
@@ -107,7 +110,8 @@ def test_chats_at_once_share_their_passes(
 ) -> None:
     """Each asks three questions, answered by 64 tokens: a pass for the prompt and one for each token but the last."""
     monkeypatch.setattr(bench_chats, "CHATS", (1, 3))
-    speeds = chats_speed(Checkpoint(tiny_checkpoint).load().decoder, repeats=1, progress=silent)
+    scheduler = Scheduler(lambda: Engine(Checkpoint(tiny_checkpoint).load().decoder, frozenset()))
+    speeds = chats_speed(scheduler, repeats=1, progress=silent)
     assert list(speeds) == [1, 3]
     assert reads.count(32) == 2 * (3 + 9)
     assert reads.count(1) < 2 * (3 + 9) * 63, "every answer had passes of its own"

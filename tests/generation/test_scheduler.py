@@ -127,7 +127,7 @@ def test_answers_together_equal_answers_alone(decoder: Decoder) -> None:
     """Other prompts, lengths, options and seeds; asked at once, so that they join and leave at any token."""
     expected = [alone(decoder, ids, how, 7) for ids, how in zip(PROMPTS, OPTIONS, strict=True)]
     assert len({len(ids) for ids in expected}) > 2, "all end together, so that this test shows little"
-    scheduler = Scheduler(Engine(decoder, STOP))
+    scheduler = Scheduler(lambda: Engine(decoder, STOP))
     for _ in range(3):
         with ThreadPoolExecutor(len(PROMPTS)) as threads:
             asked = [
@@ -138,7 +138,7 @@ def test_answers_together_equal_answers_alone(decoder: Decoder) -> None:
 
 
 def test_more_answers_than_rows_take_turns(decoder: Decoder) -> None:
-    scheduler = Scheduler(Engine(decoder, STOP), rows=2)
+    scheduler = Scheduler(lambda: Engine(decoder, STOP), rows=2)
     prefill = scheduler.prefill(embedded(decoder, PROMPTS[0]))
     sampled = GenerationOptions.create(max_new_tokens=20, temperature=1.0)
     answers = [scheduler.answer(prefill, PROMPTS[0], sampled, seed) for seed in range(7)]
@@ -148,7 +148,7 @@ def test_more_answers_than_rows_take_turns(decoder: Decoder) -> None:
 
 def test_a_pass_reads_a_token_of_each(lean: LeanDecoder, passes: list[tuple[int, int]]) -> None:
     """Four answers of nine tokens from one prompt: the first token comes with the prompt."""
-    scheduler = Scheduler(Engine(lean, frozenset()))
+    scheduler = Scheduler(lambda: Engine(lean, frozenset()))
     prefill = scheduler.prefill(embedded(lean, PROMPTS[0]))
     ready = threading.Event()
     with ThreadPoolExecutor(1) as other:
@@ -169,7 +169,7 @@ def test_a_long_prompt_does_not_stall_an_answer(
     long = list(range(5, 75))
     expected = alone(lean, long, OPTIONS[1])
     passes.clear()
-    scheduler = Scheduler(Engine(lean, STOP))
+    scheduler = Scheduler(lambda: Engine(lean, STOP))
     running = ask(scheduler, PROMPTS[1], GenerationOptions.create(max_new_tokens=150))
     next(running)
     assert list(ask(scheduler, long, OPTIONS[1])) == expected
@@ -184,17 +184,17 @@ def test_a_prompt_is_read_at_once_where_nobody_else_waits(
     lean: LeanDecoder, passes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 20)
-    Scheduler(Engine(lean, STOP)).prefill(embedded(lean, list(range(5, 75))))
+    Scheduler(lambda: Engine(lean, STOP)).prefill(embedded(lean, list(range(5, 75))))
     assert passes == [(1, 70)]
 
 
 def test_a_closed_answer_costs_nothing_more(decoder: Decoder) -> None:
-    scheduler = Scheduler(Engine(decoder, frozenset()))
+    scheduler = Scheduler(lambda: Engine(decoder, frozenset()))
     answer = ask(scheduler, PROMPTS[0], GenerationOptions.create(max_new_tokens=150))
     next(answer)
     answer.close()
     assert list(ask(scheduler, PROMPTS[1], OPTIONS[1])) == alone_without_stop(decoder, PROMPTS[1], OPTIONS[1])
-    wait_until(lambda: len(scheduler._loop._running) == 0)
+    wait_until(lambda: not scheduler._loop.running)
     told = 1
     while not answer._drawn.empty():
         answer._drawn.get()
@@ -210,7 +210,7 @@ def alone_without_stop(decoder: Decoder, ids: list[int], options: GenerationOpti
 
 def test_a_full_queue_refuses(lean: LeanDecoder, gate: threading.Event) -> None:
     """One is being read, two wait, and the next is told so at once; later there is room again."""
-    scheduler = Scheduler(Engine(lean, STOP), waiting=3)
+    scheduler = Scheduler(lambda: Engine(lean, STOP), waiting=3)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(scheduler.prefill, embedded(lean, PROMPTS[0])) for _ in range(3)]
         wait_until(lambda: len(scheduler._loop._prompts) == 3)
@@ -223,7 +223,7 @@ def test_a_full_queue_refuses(lean: LeanDecoder, gate: threading.Event) -> None:
 
 def test_what_goes_wrong_arrives_where_it_was_asked(decoder: Decoder) -> None:
     """And nowhere else: the next question is answered."""
-    scheduler = Scheduler(Engine(decoder, STOP))
+    scheduler = Scheduler(lambda: Engine(decoder, STOP))
     with pytest.raises(ContextError, match=f"takes {CONTEXT} tokens"):
         scheduler.prefill(embedded(decoder, [1] * CONTEXT))
 
@@ -238,7 +238,7 @@ def test_what_goes_wrong_arrives_where_it_was_asked(decoder: Decoder) -> None:
 
 
 def test_logits_that_are_no_numbers_end_the_answer_they_belong_to(lean: LeanDecoder) -> None:
-    scheduler = Scheduler(Engine(lean, STOP))
+    scheduler = Scheduler(lambda: Engine(lean, STOP))
     whole = scheduler.prefill(embedded(lean, PROMPTS[0]))
     broken = scheduler.prefill(lambda: torch.full((1, 4, 32), float("nan")))
     for how in (OPTIONS[0], OPTIONS[2]):
@@ -250,7 +250,7 @@ def test_logits_that_are_no_numbers_end_the_answer_they_belong_to(lean: LeanDeco
 
 
 def test_a_pass_that_fails_is_said_to_all_that_shared_it(lean: LeanDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    scheduler = Scheduler(Engine(lean, STOP))
+    scheduler = Scheduler(lambda: Engine(lean, STOP))
     prefill = scheduler.prefill(embedded(lean, PROMPTS[0]))
 
     def full(self: LeanDecoder, *given: Any, **more: Any) -> Tensor:
@@ -267,7 +267,7 @@ def test_a_pass_that_fails_is_said_to_all_that_shared_it(lean: LeanDecoder, monk
 
 def test_what_was_read_of_an_answer_is_remembered(lean: LeanDecoder, passes: list[tuple[int, int]]) -> None:
     """A next turn reads what is new, and the last token of the answer, which nobody had to read."""
-    scheduler = Scheduler(Engine(lean, frozenset(), remembered=2**24))
+    scheduler = Scheduler(lambda: Engine(lean, frozenset(), remembered=2**24))
 
     def turn(ids: list[int]) -> list[int]:
         sequence = MixedSequence(tuple(ids), tuple(ids), ())
@@ -280,14 +280,34 @@ def test_what_was_read_of_an_answer_is_remembered(lean: LeanDecoder, passes: lis
     assert passes[0] == (1, 3)
 
 
+def test_the_engine_is_loaded_in_the_thread_that_uses_it(lean: LeanDecoder) -> None:
+    """With OpenMP another thread's team of threads would be in the way."""
+    threads = []
+
+    def load() -> Engine:
+        threads.append(threading.current_thread())
+        return Engine(lean, STOP)
+
+    scheduler = Scheduler(load)
+    scheduler.run(lambda: threads.append(threading.current_thread()))
+    assert threads[0] is threads[1] is not threading.current_thread()
+
+
+def test_an_engine_that_cannot_be_loaded_is_said() -> None:
+    def load() -> Engine:
+        raise MmchatError("no such weights")
+
+    with pytest.raises(MmchatError, match="no such weights"):
+        Scheduler(load)
+
+
 def test_the_thread_ends_with_its_scheduler(decoder: Decoder) -> None:
     def engines() -> int:
         return sum(thread.name == "mmchat-engine" for thread in threading.enumerate())
 
     gc.collect()
     before = engines()
-    scheduler = Scheduler(Engine(decoder, STOP))
-    assert engines() == before, "nothing is asked yet"
+    scheduler = Scheduler(lambda: Engine(decoder, STOP))
     list(ask(scheduler, PROMPTS[0], OPTIONS[0]))
     assert engines() == before + 1
     del scheduler
