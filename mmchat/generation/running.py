@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from mmchat.config import FinishReason, GenerationOptions
 from mmchat.generation.engine import Engine, Prefill
 from mmchat.generation.sampling import Sampler, draw_each
+from mmchat.generation.threads import Threads
 from mmchat.model.decoder import Batch
 
 
@@ -95,6 +97,7 @@ class Running:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._batch: Batch | None = engine.decoder.new_batch()
+        self.threads = Threads()
         self._rows: list[_Row] = []
         self._solos: list[_Solo] = []
 
@@ -137,7 +140,8 @@ class Running:
             self._take(index, token)
         if self._rows:
             assert self._batch is not None
-            logits = self._batch.read([row.drawn[-1] for row in self._rows])
+            last = [row.drawn[-1] for row in self._rows]
+            logits = self.threads.step(len(last), partial(self._batch.read, last))
             for row, following in zip(self._rows, logits, strict=True):
                 row.logits = following
 

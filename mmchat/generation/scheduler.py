@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -185,7 +186,7 @@ class _Loop:
                 embeddings = prompt.embed()
                 size = CHUNK if running else embeddings.shape[1]
                 prompt.reading = running.engine.prefill_in_chunks(embeddings, prompt.sequence, size)
-            prefill = next(prompt.reading)
+            prefill = running.threads.once(partial(next, prompt.reading))
         except Exception as error:
             self._prompts.popleft()
             prompt.result.set_exception(error)
