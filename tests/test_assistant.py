@@ -391,12 +391,14 @@ def test_a_picture_does_not_load_the_ears(fresh: Assistant, cat_image: ImagePart
     assert fresh._model.audio_encoder is not None
 
 
-def test_text_alone_imports_neither_open_clip_nor_whisper(tiny_checkpoint: Path) -> None:
+def test_text_and_pictures_import_neither_open_clip_nor_transformers_nor_whisper(tiny_checkpoint: Path) -> None:
     """They take seconds to import. In a process of its own, since these tests have imported them."""
     script = (
         "import json, sys\n"
+        "from PIL import Image\n"
         "from mmchat import Assistant\n"
-        "text = Assistant.load(sys.argv[1], device='cpu').reply('hi', max_new_tokens=3).text\n"
+        "picture = Image.new('RGB', (40, 30), 'red')\n"
+        "text = Assistant.load(sys.argv[1], device='cpu').reply(['hi', picture], max_new_tokens=3).text\n"
         "print(json.dumps([text, *sorted(sys.modules)]))\n"
     )
     root = Path(mmchat.__file__).parents[1]
@@ -406,7 +408,16 @@ def test_text_alone_imports_neither_open_clip_nor_whisper(tiny_checkpoint: Path)
     text, *modules = json.loads(done.stdout)
     assert text
     assert "torch" in modules
-    assert not {"open_clip", "whisper", "gradio", "mmchat.checkpoints.families.llava"} & set(modules)
+    heavy = {
+        "open_clip",
+        "timm",
+        "torchvision",
+        "transformers",
+        "whisper",
+        "gradio",
+        "mmchat.checkpoints.families.llava",
+    }
+    assert not heavy & set(modules)
     assert done.stderr == ""
 
 

@@ -1,4 +1,4 @@
-"""Pictures to patch features: an image tower of open_clip, its own or one of timm's.
+"""Pictures to patch features: an image tower of open_clip, its own or one of timm's, or its residual network as ours.
 
 B pictures, S side in pixels, P patches of the feature grid, Dv width of a feature
 """
@@ -6,43 +6,17 @@ B pictures, S side in pixels, P patches of the feature grid, Dv width of a featu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import timm
 import torch
-from open_clip.model import CLIPVisionCfg, _build_vision_tower
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.timm_model import TimmModel
 from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
 from mmchat.encoders.resize import part_seen, squared
+from mmchat.encoders.resnet import ResNetTower, resnet_stage, resnet_tower
 from mmchat.errors import ConfigError
-
-_RESNET_STAGES = 5
-
-
-def build_tower(config: ImageEncoderConfig) -> nn.Module:
-    """The tower as open_clip builds it, pooling head included, with fresh weights.
-
-    Raises:
-        ConfigError: open_clip knows no such setting.
-    """
-    vision = dict(config.vision)
-    shape = vision.pop("timm_model_args", None)
-    unknown = vision.keys() - {field.name for field in fields(CLIPVisionCfg)}
-    if unknown:
-        raise ConfigError(f"image_encoder.vision: unknown key {', '.join(sorted(unknown))}")
-    if shape is None:
-        tower: nn.Module = _build_vision_tower(config.embed_dim, vision, config.quick_gelu)
-        return tower
-    with torch.device("meta"):  # the named sizes; only what is around the trunk is kept
-        tower = _build_vision_tower(config.embed_dim, vision, config.quick_gelu)
-    tower.trunk = timm.create_model(vision["timm_model_name"], num_classes=0, **shape)
-    return tower
 
 
 class ClipImageEncoder(nn.Module):
@@ -56,29 +30,18 @@ class ClipImageEncoder(nn.Module):
         """
         super().__init__()
         self.config = config
-        self.tower: Any = tower if tower is not None else build_tower(config)
-        if isinstance(self.tower, ModifiedResNet):
-            self._layer = _stage(config, _RESNET_STAGES)
-            # Stem and first stage have stride 4; each stage after them halves the side and doubles the width.
-            stride = 4 * 2 ** max(0, self._layer - 1)
-            self.width = config.vision["width"] * (stride if self._layer else 1)
-            prefix = 0
-            self.tower.attnpool = nn.Identity()  # serves contrastive training alone
-        elif isinstance(self.tower, TimmModel):
-            stages = self.tower.trunk.feature_info
-            self._layer = _stage(config, len(stages))
-            self.width, stride = stages[self._layer]["num_chs"], stages[self._layer]["reduction"]
-            prefix = getattr(self.tower.trunk, "num_prefix_tokens", 0)
-            self.tower.trunk.reset_classifier(0, "")
-            self.tower.head = nn.Identity()
+        self.tower: Any = resnet_tower(config) if tower is None else tower
+        if isinstance(self.tower, ResNetTower):
+            self._stage = resnet_stage(config)
         else:
-            self._layer = _stage(config, config.vision["layers"])
-            self.width, stride = config.vision["width"], config.vision["patch_size"]
-            prefix = 1
-            self.tower.register_parameter("proj", None)
-        if config.class_token and prefix != 1:
+            from mmchat.encoders.towers import build_tower, without_head
+
+            self.tower = build_tower(config) if tower is None else tower
+            self._stage = without_head(self.tower, config)
+        if config.class_token and self._stage.prefix != 1:
             raise ConfigError("image_encoder.class_token: this tower has none")
-        self.num_features = (config.image_size // stride) ** 2 + config.class_token
+        self.width = self._stage.width
+        self.num_features = (config.image_size // self._stage.stride) ** 2 + config.class_token
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
@@ -108,6 +71,8 @@ class ClipImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised pixels to (B, P, Dv) features: the class token if it is used, then row by row."""
+        if isinstance(self.tower, ResNetTower):
+            return self.grid(pixels).flatten(2).transpose(1, 2)
         stages = self._stages(pixels)
         features: Tensor = stages["image_intermediates"][0].flatten(2).transpose(1, 2)
         if not self.config.class_token:
@@ -116,22 +81,17 @@ class ClipImageEncoder(nn.Module):
 
     def grid(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) normalised pixels to (B, Dv, √P, √P) features where they stand in the picture."""
-        features: Tensor = self._stages(pixels)["image_intermediates"][0]
+        features: Tensor
+        if isinstance(self.tower, ResNetTower):
+            features = self.tower(pixels, self._stage.number)
+        else:
+            features = self._stages(pixels)["image_intermediates"][0]
         return features
 
     def _stages(self, pixels: Tensor) -> dict[str, list[Tensor]]:
         wanted: dict[str, Any] = {"output_extra_tokens": True} if self.config.class_token else {}
         read = self.tower.forward_intermediates
         stages: dict[str, list[Tensor]] = read(
-            pixels, indices=[self._layer], stop_early=True, intermediates_only=True, **wanted
+            pixels, indices=[self._stage.number], stop_early=True, intermediates_only=True, **wanted
         )
         return stages
-
-
-def _stage(config: ImageEncoderConfig, depth: int) -> int:
-    """The stage whose features are used, counted from 0."""
-    if not -depth <= config.feature_layer < depth:
-        raise ConfigError(
-            f"image_encoder.feature_layer: the tower has {depth} stages, there is no stage {config.feature_layer}"
-        )
-    return config.feature_layer % depth

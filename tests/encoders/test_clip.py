@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.config import ImageEncoderConfig
-from mmchat.encoders.clip import ClipImageEncoder, build_tower
+from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.encoders.towers import build_tower
 from mmchat.errors import ConfigError
 
 RESNET = {"layers": [1, 1, 1, 1], "width": 8, "image_size": 64, "head_width": 32}
