@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -27,8 +27,7 @@ TEMPLATE_FILE = "chat_template.jinja"
 _LINE_BREAK = "\n"
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One id of a rendered conversation."""
 
     id: int
@@ -141,9 +140,11 @@ class ChatTokenizer:
         for typed in layout.typed:
             turns[typed.start : typed.end] = [typed.turn] * (typed.end - typed.start)
         named = [match.span() for match in self._added.finditer(layout.text)]
+        ends = [end for _, end in named]
         begin = 0
         for typed in layout.typed:
-            if any(start < typed.end and typed.start < end for start, end in named):
+            first = bisect_right(ends, typed.start)  # the first that ends behind its beginning
+            if first < len(named) and named[first][0] < typed.end:
                 yield from _piece(self._markup, layout.text, begin, typed.start, turns)
                 yield from _piece(self._plain, layout.text, typed.start, typed.end, turns)
                 begin = typed.end
@@ -164,8 +165,9 @@ def _piece(tokenizer: Tokenizer, text: str, start: int, end: int, turns: Sequenc
             ids = behind.ids[lead:]
             offsets = [(first - len(_LINE_BREAK), last - len(_LINE_BREAK)) for first, last in behind.offsets[lead:]]
     for index, (first, last) in zip(ids, offsets, strict=True):
-        inside = turns[start + first : start + last] or turns[start + first : start + first + 1]
-        yield Token(index, next((turn for turn in inside if turn is not None), None))
+        inside = turns[start + first : max(start + last, start + first + 1)]
+        turn = inside[0] if len(inside) == 1 else next((turn for turn in inside if turn is not None), None)
+        yield Token(index, turn)
 
 
 def _longest_first(tokenizer: Tokenizer) -> list[str]:
