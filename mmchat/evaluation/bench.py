@@ -6,11 +6,9 @@ Figures are medians, but for loading, which is done once; what is compared is me
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -22,7 +20,8 @@ from mmchat.assistant import Assistant, Reply
 from mmchat.config import GenerationOptions
 from mmchat.evaluation.baseline import generate
 from mmchat.evaluation.bench_chats import Throughput
-from mmchat.evaluation.timing import Progress, Run, copy_rate, process, seconds
+from mmchat.evaluation.bench_starts import QUESTION, Starts
+from mmchat.evaluation.timing import Progress, Run, copy_rate, seconds
 from mmchat.generation.engine import Prefill
 from mmchat.generation.scheduler import Scheduler
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
@@ -30,7 +29,6 @@ from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
 from mmchat.model.transformers_decoder import TransformersDecoder
 
-QUESTION = "what is a cat?"
 TURNS = (2, 8, 32)
 VOICE_SECONDS = (2, 30)
 _PROMPT = 32
@@ -66,32 +64,29 @@ class Bench:
     next_turn_ms: dict[int, float] | None = None
     """The same of a turn in a conversation that began with a picture, by its number; 1 reads the picture."""
     chats: dict[int, Throughput] | None = None
-    cold_start: Run | None = None
-    """`mmchat ask`, from nothing to the end of the process."""
-    cold_start_picture: Run | None = None
-    """The same with a picture."""
-    baseline_start: Run | None = None
-    """A script with transformers that answers the question in text."""
+    starts: Starts | None = None
 
     @property
     def cold_start_ratio(self) -> float | None:
         """How many times sooner `mmchat ask` ends than the script."""
-        if self.cold_start is None or self.baseline_start is None:
-            return None
-        return self.baseline_start.seconds / self.cold_start.seconds
+        return None if self.starts is None else _times_sooner(self.starts.text, self.starts.script)
+
+    @property
+    def warm_start_ratio(self) -> float | None:
+        """The same with a warm server."""
+        return None if self.starts is None else _times_sooner(self.starts.warm, self.starts.script)
 
     @property
     def peak_bytes(self) -> int | None:
         """Of `mmchat ask`, with a picture where the model takes one."""
-        run = self.cold_start_picture or self.cold_start
-        return None if run is None else run.peak_bytes
+        return None if self.starts is None else (self.starts.picture or self.starts.text).peak_bytes
 
     @property
     def peak_ratio(self) -> float | None:
         """How many times that the script takes."""
-        if self.peak_bytes is None or self.baseline_start is None:
+        if self.peak_bytes is None or self.starts is None or self.starts.script is None:
             return None
-        return self.baseline_start.peak_bytes / self.peak_bytes
+        return self.starts.script.peak_bytes / self.peak_bytes
 
     @property
     def next_turn_ratio(self) -> float | None:
@@ -113,8 +108,10 @@ class Bench:
             "dtype": self.dtype,
             "quantization": self.quantization,
             "threads": self.threads,
-            "cold_start_s": None if self.cold_start is None else self.cold_start.seconds,
+            "cold_start_s": None if self.starts is None else self.starts.text.seconds,
             "cold_start_ratio": self.cold_start_ratio,
+            "warm_start_s": None if self.starts is None or self.starts.warm is None else self.starts.warm.seconds,
+            "warm_start_ratio": self.warm_start_ratio,
             "load_s": self.load_s,
             "ttft_ms": self.ttft_ms,
             "next_turn_ms": self.next_turn_ms,
@@ -129,6 +126,10 @@ class Bench:
             "peak_ratio": self.peak_ratio,
         }
         return json.dumps(figures)
+
+
+def _times_sooner(run: Run | None, other: Run | None) -> float | None:
+    return None if run is None or other is None else other.seconds / run.seconds
 
 
 def decode_speed(
@@ -209,7 +210,7 @@ class AssistantBench:
                 opening = [self._picture()] if turn == 1 and self._sees else []
                 conversation.append(Message.user(*opening, "and?" if turn > 1 else f"{self._number()} what is this?"))
                 reply = self._wait(*conversation)
-                conversation.append(Message.assistant(reply.text or "yes"))
+                conversation.append(Message.assistant(reply.text.strip() or "yes"))
                 if turn in taken and repeat:
                     taken[turn].append(reply.timing.first_token_s)
             self._progress("turns", repeat, self._repeats)
@@ -228,31 +229,3 @@ class AssistantBench:
     def _spoken(self, length: int) -> list[AudioPart]:
         samples = self._random.normal(0, 0.1, length * SAMPLE_RATE).astype(np.float32)
         return [AudioPart.from_waveform(samples, SAMPLE_RATE)]
-
-
-def starts(model: Sequence[str], picture: bool, script: tuple[str, Path] | None, repeats: int, progress: Progress) -> (
-    tuple[Run, Run | None, Run | None]
-):  # fmt: skip
-    """Whole processes: `mmchat ask` in text, with a picture, and a script beside it.
-
-    Args:
-        model: options of the command that name the model.
-        picture: whether it takes one.
-        script: what transformers answers with, and the folder that it reads.
-        repeats: of each.
-        progress: told what is done.
-    """
-    ask = ["-m", "mmchat", "ask", *model, "--no-stream"]
-    with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "picture.png"
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)).save(image)
-        commands = [[*ask, QUESTION]]
-        commands += [[*ask, "--image", str(image), "what is this?"]] if picture else []
-        commands += [["-c", script[0], str(script[1]), QUESTION]] if script else []
-        taken: list[list[Run]] = [[] for _ in commands]
-        for repeat in range(repeats):
-            for command, runs in zip(commands, taken, strict=True):
-                runs.append(process(command))
-            progress("starts", repeat + 1, repeats)
-    found = [Run(median(run.seconds for run in runs), round(median(run.peak_bytes for run in runs))) for runs in taken]
-    return found[0], found[1] if picture else None, found[-1] if script else None

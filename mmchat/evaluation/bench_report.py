@@ -14,11 +14,13 @@ def to_text(bench: Bench) -> str:
 
 def _rows(bench: Bench) -> list[tuple[str, str, str]]:
     rows = []
-    if bench.cold_start is not None:
-        rows.append(("mmchat ask, whole process", f"{bench.cold_start.seconds:.2f} s", _over(bench.cold_start_ratio)))
-    if bench.peak_bytes is not None:
-        picture = "" if bench.cold_start_picture is None else ", with a picture"
-        rows.append((f"its peak memory{picture}", f"{bench.peak_bytes / 1e6:.0f} MB", _over(bench.peak_ratio)))
+    if bench.starts is not None:
+        rows.append(("mmchat ask, whole process", f"{bench.starts.text.seconds:.2f} s", _over(bench.cold_start_ratio)))
+        if bench.starts.warm is not None:
+            seconds = f"{bench.starts.warm.seconds:.2f} s"
+            rows.append(("the same with a warm server", seconds, _over(bench.warm_start_ratio)))
+        picture = "" if bench.starts.picture is None else ", with a picture"
+        rows.append((f"its peak memory{picture}", f"{(bench.peak_bytes or 0) / 1e6:.0f} MB", _over(bench.peak_ratio)))
     if bench.load_s is not None:
         rows.append(("loading", f"{bench.load_s:.2f} s", ""))
     rows += [

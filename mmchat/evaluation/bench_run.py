@@ -15,8 +15,9 @@ from mmchat.checkpoints.memory import fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.errors import OptionError
 from mmchat.evaluation.baseline import SCRIPT, reference_decoder, save_for_transformers
-from mmchat.evaluation.bench import AssistantBench, Bench, DecodeSpeed, decode_speed, starts
+from mmchat.evaluation.bench import AssistantBench, Bench, DecodeSpeed, decode_speed
 from mmchat.evaluation.bench_chats import CHATS, Throughput, chats_speed
+from mmchat.evaluation.bench_starts import starts
 from mmchat.evaluation.shapes import SHAPES, RandomWeights
 from mmchat.evaluation.timing import Progress, seconds
 from mmchat.generation.engine import Engine
@@ -75,9 +76,7 @@ def bench_model(name: str | None, *, beside: bool, place: Placement, repeats: in
         ttft_ms=measure.first_tokens(),
         next_turn_ms=measure.turns(),
         chats=chats,
-        cold_start=started[0],
-        cold_start_picture=started[1],
-        baseline_start=started[2],
+        starts=started,
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
@@ -55,15 +55,19 @@ def copy_rate(device: torch.device, repeats: int = 9) -> float:
     return 2 * _COPIED / median(seconds(copy) for _ in range(repeats))
 
 
-def process(command: Sequence[str]) -> Run:
+def process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
     """Run a command of this Python to its end.
+
+    Args:
+        command: arguments of the interpreter.
+        environment: of the process; that of this one if not given.
 
     Raises:
         FailureError: it failed; holds the last line that it wrote to standard error.
     """
     with tempfile.TemporaryFile("w+") as stderr:
         began = time.perf_counter()
-        started = psutil.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=stderr)
+        started = psutil.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=stderr, env=environment)
         peak = 0
         while started.poll() is None:
             # Not what the system counts of a child that ended: that begins with all that its parent held.
