@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +26,9 @@ Config = Annotated[
 ]
 Repeats = Annotated[int, typer.Option("--repeats", min=1, metavar="N", help="Take the median of N runs.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, metavar="N", help="CPU threads of one answer.")]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw what was found: a .png, .svg or .pdf file.")
+]
 
 
 def bench(
@@ -35,6 +40,7 @@ def bench(
     quantize: options.Quantize = None,
     threads: Threads = None,
     repeats: Repeats = 5,
+    plot: Plot = None,
 ) -> None:
     """Time a model: from start to answer, to the first token, token by token, and with several chats at once.
 
@@ -48,6 +54,8 @@ def bench(
 
     if config is not None and model is not None:
         raise OptionError("--config makes a model of random weights: leave --model out")
+    if plot is not None and find_spec("matplotlib") is None:
+        raise OptionError("--plot needs matplotlib: pip install 'mmchat[plot]'")
     if threads is not None:
         torch.set_num_threads(threads)
     where = pick_device(device)
@@ -59,4 +67,8 @@ def bench(
         else:
             result = bench_shape(config, beside=beside, place=place, repeats=repeats, progress=progress)
     typer.echo(to_text(result))
+    if plot is not None:
+        from mmchat.evaluation.bench_plot import save_plot
+
+        save_plot(result, plot)
     typer.echo(result.to_json())

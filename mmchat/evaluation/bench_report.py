@@ -8,8 +8,12 @@ from mmchat.evaluation.table import Table
 
 def to_text(bench: Bench) -> str:
     """All of it for a terminal."""
-    where = f"{bench.model} on {bench.device}, {bench.quantization or bench.dtype}, {bench.threads} CPU threads"
-    return f"{where}\n\n{Table(('what', 'figure', 'over transformers'), tuple(_rows(bench))).to_text()}"
+    return f"{to_title(bench)}\n\n{Table(('what', 'figure', 'over transformers'), tuple(_rows(bench))).to_text()}"
+
+
+def to_title(bench: Bench) -> str:
+    """What was measured, and where."""
+    return f"{bench.model} on {bench.device}, {bench.quantization or bench.dtype}, {bench.threads} CPU threads"
 
 
 def _rows(bench: Bench) -> list[tuple[str, str, str]]:

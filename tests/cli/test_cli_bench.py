@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from fake_assistant import Run, Screen
+from PIL import Image
 
+from mmchat.cli import bench
 from mmchat.evaluation import bench_run
 from mmchat.evaluation.bench import Bench, DecodeSpeed
 from mmchat.model.placement import Placement
@@ -75,4 +78,30 @@ def test_options_reach_the_measurement(run: Run, calls: list[tuple[Any, ...]]) -
 )
 def test_a_mistake_is_one_line(run: Run, calls: list[tuple[Any, ...]], arguments: tuple[str, ...], line: str) -> None:
     assert run("bench", *arguments) == Screen(2, "", f"mmchat: {line}\n")
+    assert calls == []
+
+
+def test_a_plot_is_a_picture(run: Run, calls: list[tuple[Any, ...]], tmp_path: Path) -> None:
+    screen = run("bench", "--device", "cpu", "--plot", "found.png")
+    assert (screen.code, screen.err) == (0, "")
+    with Image.open(tmp_path / "found.png") as picture:
+        assert picture.size == (600, 384)
+
+
+@pytest.mark.parametrize("name", ["nowhere/found.png", "found.xyz"])
+def test_a_plot_that_cannot_be_written_is_one_line(run: Run, calls: list[tuple[Any, ...]], name: str) -> None:
+    """What was measured has been said before."""
+    screen = run("bench", "--device", "cpu", "--plot", name)
+    assert screen.code == 2
+    assert screen.out.startswith(TABLE)
+    assert screen.err.startswith(f"mmchat: {name}: the plot cannot be written: ")
+    assert screen.err.count("\n") == 1
+
+
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(
+    run: Run, calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "find_spec", lambda _: None)
+    screen = run("bench", "--device", "cpu", "--plot", "found.png")
+    assert screen == Screen(2, "", "mmchat: --plot needs matplotlib: pip install 'mmchat[plot]'\n")
     assert calls == []
