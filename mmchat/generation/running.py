@@ -5,6 +5,7 @@ B answers, V size of the vocabulary
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,10 +15,14 @@ import torch
 from torch import Tensor
 
 from mmchat.config import FinishReason, GenerationOptions
+from mmchat.errors import FailureError
 from mmchat.generation.engine import Engine, Prefill
 from mmchat.generation.sampling import Sampler, draw_each
 from mmchat.generation.threads import Threads
 from mmchat.model.decoder import Batch
+
+_NO_MEMORY = re.compile("can't allocate memory|not enough memory")
+"""What torch says of a CPU's memory, in an error of no class of its own."""
 
 
 class Answer:
@@ -124,9 +129,9 @@ class Running:
         self._solos = [solo for solo in self._solos if _advanced(solo)]
         try:
             self._step_rows()
-        except Exception as error:  # memory ran out: whoever shared the pass has to know
+        except Exception as error:  # whoever shared the pass has to know
             for row in self._rows:
-                row.start.answer.put(error)
+                row.start.answer.put(as_told(error))
             self._rows, self._batch = [], self.engine.decoder.new_batch()
 
     def _step_rows(self) -> None:
@@ -182,6 +187,17 @@ def _advanced(solo: _Solo) -> bool:
         solo.answer.put(end.value)
         return False
     except Exception as error:
-        solo.answer.put(error)
+        solo.answer.put(as_told(error))
         return False
     return True
+
+
+def as_told(error: Exception) -> Exception:
+    """An error as whoever asked should hear of it: memory that ran out is no riddle."""
+    if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+        told = FailureError(
+            "the memory is full: ask for less at once, make the conversation shorter, or ask again later"
+        )
+        told.__cause__ = error
+        return told
+    return error

@@ -22,7 +22,7 @@ from torch import Tensor
 from mmchat.config import GenerationOptions
 from mmchat.errors import BusyError
 from mmchat.generation.engine import Engine, Prefill
-from mmchat.generation.running import Answer, Running, Start
+from mmchat.generation.running import Answer, Running, Start, as_told
 from mmchat.model.sequence import MixedSequence
 
 CHUNK = 256
@@ -189,7 +189,7 @@ class _Loop:
             prefill = running.threads.once(partial(next, prompt.reading))
         except Exception as error:
             self._prompts.popleft()
-            prompt.result.set_exception(error)
+            prompt.result.set_exception(as_told(error))
         else:
             if prefill is not None:
                 self._prompts.popleft()

@@ -249,19 +249,33 @@ def test_logits_that_are_no_numbers_end_the_answer_they_belong_to(lean: LeanDeco
         assert list(good) == alone(lean, PROMPTS[0], how)
 
 
-def test_a_pass_that_fails_is_said_to_all_that_shared_it(lean: LeanDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("raised", "told", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), FailureError, "^the memory is full: ask for less at once"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), FailureError, "^the memory is full"),
+        (RuntimeError("another riddle"), RuntimeError, "^another riddle$"),
+    ],
+    ids=["cuda", "cpu", "other"],
+)
+def test_a_pass_that_fails_is_said_to_all_that_shared_it(
+    lean: LeanDecoder, monkeypatch: pytest.MonkeyPatch, raised: Exception, told: type[Exception], words: str
+) -> None:
+    """And to nobody else: a prompt that is too much for the memory is that question's error."""
     scheduler = Scheduler(lambda: Engine(lean, STOP))
     prefill = scheduler.prefill(embedded(lean, PROMPTS[0]))
 
-    def full(self: LeanDecoder, *given: Any, **more: Any) -> Tensor:
-        raise RuntimeError("out of memory")
+    def fails(self: LeanDecoder, *given: Any, **more: Any) -> Tensor:
+        raise raised
 
     with monkeypatch.context() as patch:
-        patch.setattr(LeanDecoder, "read", full)
+        patch.setattr(LeanDecoder, "read", fails)
         answers = [scheduler.answer(prefill, PROMPTS[0], OPTIONS[0], seed) for seed in range(2)]
         for answer in answers:
-            with pytest.raises(RuntimeError, match="out of memory"):
+            with pytest.raises(told, match=words):
                 list(answer)
+        with pytest.raises(told, match=words):
+            scheduler.prefill(embedded(lean, PROMPTS[1]))
     assert list(ask(scheduler, PROMPTS[0], OPTIONS[0])) == alone(lean, PROMPTS[0], OPTIONS[0])
 
 
