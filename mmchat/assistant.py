@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mmchat.checkpoints.about import AssistantInfo, MediaCheck
 from mmchat.checkpoints.hub import find_model
-from mmchat.checkpoints.memory import fitted
+from mmchat.checkpoints.memory import bytes_to_remember, fitted
 from mmchat.checkpoints.public import open_checkpoint
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.config import GenerationOptions, Modality
@@ -54,8 +54,6 @@ __all__ = [
     "Timing",
     "Usage",
 ]
-
-_REMEMBERED_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -249,7 +247,8 @@ class Assistant:
                 f"{self._checkpoint.folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, "
                 f"the decoder embeds {self._model.decoder.vocab_size}"
             )
-        return Engine(self._model.decoder, self._tokenizer.stop_ids, _REMEMBERED_BYTES)
+        remembered = bytes_to_remember(self._checkpoint, self._place)
+        return Engine(self._model.decoder, self._tokenizer.stop_ids, remembered)
 
     def _options(self, given: dict[str, Any]) -> GenerationOptions:
         options = GenerationOptions.create(**given)

@@ -14,6 +14,7 @@ from mmchat.model.placement import Placement
 _WHOLE = ("embed", "lm_head", "wte", "wpe")
 """What of a decoder is never quantized: the embeddings, at both ends."""
 _QUANTIZED_BYTES = {"int8": 1.0, "int4": 0.5}
+_LEAST_REMEMBERED = 512 * 2**20
 _GB = 1e9
 
 
@@ -42,6 +43,11 @@ def free_bytes(place: Placement) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
+
+
+def bytes_to_remember(checkpoint: Checkpoint, place: Placement) -> int:
+    """Bytes for what was read of conversations: about as many as the weights have, and an eighth of what is free."""
+    return min(free_bytes(place) // 8, max(_LEAST_REMEMBERED, needed_bytes(checkpoint, place)))
 
 
 def fitted(checkpoint: Checkpoint, place: Placement) -> Placement:

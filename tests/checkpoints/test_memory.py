@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from checkpoints.toys import TEXT
 from mmchat.checkpoints import memory
-from mmchat.checkpoints.memory import fitted, free_bytes, needed_bytes
+from mmchat.checkpoints.memory import bytes_to_remember, fitted, free_bytes, needed_bytes
 from mmchat.checkpoints.store import Checkpoint, save_checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import OptionError
@@ -148,3 +148,22 @@ def test_a_model_larger_than_one_gpu_is_spread_over_all(monkeypatch: pytest.Monk
     assert fitted(llama, Placement(CUDA)) == Placement(CUDA, spread=True)
     with pytest.raises(OptionError, match="free on cuda:1: try --dtype bfloat16"):
         fitted(llama, Placement(torch.device("cuda:1")))
+
+
+@pytest.mark.parametrize(
+    ("free", "needed", "expected"),
+    [
+        (16 * 2**30, 20 * 10**6, 512 * 2**20),
+        (2 * 2**30, 20 * 10**6, 256 * 2**20),
+        (64 * 2**30, 14 * 10**9, 8 * 2**30),
+        (400 * 2**30, 14 * 10**9, 14 * 10**9),
+    ],
+    ids=["small model", "small memory", "large model", "large memory"],
+)
+def test_what_may_be_remembered_follows_the_model_and_the_memory(
+    monkeypatch: pytest.MonkeyPatch, llama: Checkpoint, free: int, needed: int, expected: int
+) -> None:
+    """A conversation of a large model takes gigabytes: 512 MB would remember none."""
+    monkeypatch.setattr(memory, "free_bytes", lambda _: free)
+    monkeypatch.setattr(memory, "needed_bytes", lambda *_: needed)
+    assert bytes_to_remember(llama, BFLOAT16) == expected
