@@ -1,6 +1,6 @@
 """Drawing ids from logits.
 
-What happens to the logits of one position are pure functions. They follow the logits processors of transformers
+What happens to logits are pure functions. They follow the logits processors of transformers
 (`transformers/generation/logits_process.py`) in definition and in order: repetition penalty, temperature,
 top-k, top-p.
 
@@ -23,7 +23,7 @@ GREEDY_BELOW = 1e-6
 
 
 class Sampler:
-    """Draws the ids of one answer, with random numbers of its own."""
+    """How the ids of one answer are drawn, with random numbers of its own."""
 
     def __init__(
         self, options: GenerationOptions, seed: int, prompt_ids: Sequence[int], vocab_size: int, device: torch.device
@@ -36,39 +36,67 @@ class Sampler:
             vocab_size: V.
             device: of the logits.
         """
-        self._options = options
-        self._generator = seeded_generator(seed, device)
-        self._seen = seen_mask(prompt_ids, vocab_size, device)
-        self.takes_best = options.temperature < GREEDY_BELOW and options.repetition_penalty == 1
-        """Whether the next id is that of the best logit, whatever was drawn before."""
+        self.options = options
+        self.generator = seeded_generator(seed, device)
+        self.seen = seen_mask(prompt_ids, vocab_size, device)
+        self.greedy = options.temperature < GREEDY_BELOW
 
     def draw(self, logits: Tensor) -> int:
         """The next id, given logits (V,).
 
         Raises:
-            FailureError: as for `next_id`.
+            FailureError: the best logit is not a finite number, so no choice would mean anything.
         """
-        token = next_id(logits, self._seen, self._options, self._generator)
-        self._seen[token] = True
-        return token
+        (drawn,) = draw_each(logits[None], [self])
+        if isinstance(drawn, FailureError):
+            raise drawn
+        return drawn
 
 
 def draw_each(logits: Tensor, samplers: Sequence[Sampler]) -> list[int | FailureError]:
-    """The next id of each answer, or why there is none, given logits (B, V); one operation where all take the best."""
-    if all(sampler.takes_best for sampler in samplers):
-        best, ids = logits.max(dim=-1)
-        return [
-            id_ if math.isfinite(value) else _no_number()
-            for value, id_ in zip(best.tolist(), ids.tolist(), strict=True)
-        ]
-    return [_drawn(row, sampler) for row, sampler in zip(logits, samplers, strict=True)]
+    """The next id of each answer, or why there is none: the best at temperature 0 (the lowest of equals), else drawn.
+
+    One operation over all answers at a time, and one look at what came out.
+
+    Args:
+        logits: (B, V), any float type; worked on in float32.
+        samplers: of the B answers; what is drawn counts as seen from then on.
+    """
+    options = [sampler.options for sampler in samplers]
+    scores = logits.float()
+    if any(each.repetition_penalty != 1 for each in options):
+        penalties = _column([each.repetition_penalty for each in options], scores)
+        scores = penalise_repetition(scores, torch.stack([sampler.seen for sampler in samplers]), penalties)
+    best, ids = scores.max(dim=-1)
+    if not all(sampler.greedy for sampler in samplers):
+        temperatures = _column([1.0 if each.greedy else each.options.temperature for each in samplers], scores)
+        scores = scores / temperatures
+        if any(each.top_k for each in options):
+            scores = keep_top_k(scores, torch.tensor([[each.top_k] for each in options], device=scores.device))
+        if any(each.top_p < 1 for each in options):
+            scores = keep_top_p(scores, _column([each.top_p for each in options], scores))
+        greedy = torch.tensor([sampler.greedy for sampler in samplers], device=scores.device)
+        ids = torch.where(greedy, ids, _multinomial(scores, samplers))
+    drawn = ids.tolist()
+    for sampler, id_ in zip(samplers, drawn, strict=True):
+        if sampler.options.repetition_penalty != 1:
+            sampler.seen[id_] = True
+    return [id_ if math.isfinite(value) else _no_number() for value, id_ in zip(best.tolist(), drawn, strict=True)]
 
 
-def _drawn(logits: Tensor, sampler: Sampler) -> int | FailureError:
-    try:
-        return sampler.draw(logits)
-    except FailureError as error:
-        return error
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    """(B, 1)."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
+
+
+def _multinomial(scores: Tensor, samplers: Sequence[Sampler]) -> Tensor:
+    """An id (B,) of each row of scores (B, V), as `torch.multinomial` draws one: the first of races that are as fast as
+    the ids are probable."""
+    noise = torch.ones_like(scores)
+    for row, sampler in zip(noise, samplers, strict=True):
+        if not sampler.greedy:
+            row.exponential_(generator=sampler.generator)
+    return scores.softmax(dim=-1).div_(noise).argmax(dim=-1)
 
 
 def _no_number() -> FailureError:
@@ -91,51 +119,26 @@ def seen_mask(ids: Sequence[int], vocab_size: int, device: torch.device) -> Tens
     return mask
 
 
-def next_id(logits: Tensor, seen: Tensor, options: GenerationOptions, generator: torch.Generator) -> int:
-    """The next id: the best one at temperature 0 (the lowest of equals), else drawn with `generator`.
-
-    Args:
-        logits: (V,), any float type; worked on in float32.
-        seen: (V,) bool, the ids of the prompt and of the answer so far.
-        options: `temperature`, `top_k`, `top_p` and `repetition_penalty` are read.
-        generator: on the device of the logits; left alone when the choice is greedy.
-
-    Raises:
-        FailureError: the best logit is not a finite number, so no choice would mean anything.
-    """
-    scores = penalise_repetition(logits.float(), seen, options.repetition_penalty)
-    best, best_id = scores.max(dim=-1)
-    if not math.isfinite(best):
-        raise _no_number()
-    if options.temperature < GREEDY_BELOW:
-        return int(best_id)
-    scores = keep_top_p(keep_top_k(scores / options.temperature, options.top_k), options.top_p)
-    return int(torch.multinomial(scores.softmax(dim=-1), num_samples=1, generator=generator))
-
-
-def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def penalise_repetition(logits: Tensor, seen: Tensor, penalty: float | Tensor) -> Tensor:
     """Make seen ids less probable (Keskar et al. 2019, section 4.1), each once however often it occurs.
 
-    Positive logits are divided by `penalty`, negative ones multiplied: either way they fall.
+    Positive logits (…, V) are divided by `penalty`, (…, 1) or one for all, negative ones multiplied: either way they
+    fall.
     """
-    if penalty == 1:
-        return logits
     return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
 
 
-def keep_top_k(scores: Tensor, k: int) -> Tensor:
-    """Set all but the `k` best scores to -inf; equals of the k-th stay, 0 keeps all."""
-    if k == 0:
-        return scores
-    kth = scores.topk(min(k, scores.shape[-1])).values[-1]
-    return scores.masked_fill(scores < kth, -math.inf)
+def keep_top_k(scores: Tensor, k: Tensor) -> Tensor:
+    """Set all but the `k` (…, 1) best scores (…, V) to -inf; equals of the k-th stay, 0 keeps all."""
+    most = min(int(k.max()), scores.shape[-1])
+    kth = scores.topk(most).values.gather(-1, k.clamp(1, most) - 1)
+    return scores.masked_fill((scores < kth) & (k > 0), -math.inf)
 
 
-def keep_top_p(scores: Tensor, p: float) -> Tensor:
-    """Set all to -inf but the fewest best scores that hold the share `p` of the probability, at least one."""
-    if p >= 1:
-        return scores
+def keep_top_p(scores: Tensor, p: Tensor) -> Tensor:
+    """Set all scores (…, V) to -inf but the fewest best that hold the share `p` (…, 1) of the probability, one or more;
+    1 keeps all."""
     ascending, order = scores.sort()
-    drop = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - p
-    drop[-1] = False
-    return scores.masked_fill(torch.zeros_like(drop).scatter(0, order, drop), -math.inf)
+    drop = (ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - p) & (p < 1)
+    drop[..., -1] = False
+    return scores.masked_fill(torch.zeros_like(drop).scatter(-1, order, drop), -math.inf)

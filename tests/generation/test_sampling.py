@@ -18,9 +18,10 @@ from transformers import (
 from mmchat.config import GenerationOptions
 from mmchat.errors import FailureError
 from mmchat.generation.sampling import (
+    Sampler,
+    draw_each,
     keep_top_k,
     keep_top_p,
-    next_id,
     penalise_repetition,
     seeded_generator,
     seen_mask,
@@ -37,8 +38,7 @@ def logits(request: pytest.FixtureRequest) -> Tensor:
 
 
 def draw(logits: Tensor, seed: int = 0, prompt: list[int] | None = None, **options: float) -> int:
-    seen = seen_mask(prompt or [], logits.shape[-1], CPU)
-    return next_id(logits, seen, GenerationOptions.create(**options), seeded_generator(seed, CPU))
+    return Sampler(GenerationOptions.create(**options), seed, prompt or [], logits.shape[-1], CPU).draw(logits)
 
 
 @pytest.mark.parametrize("penalty", [0.5, 1.0, 1.3, 2.0])
@@ -50,12 +50,12 @@ def test_repetition_penalty_is_that_of_transformers(logits: Tensor, penalty: flo
 
 @pytest.mark.parametrize("k", [1, 2, 10, V, 1000])
 def test_top_k_is_that_of_transformers(logits: Tensor, k: int) -> None:
-    assert torch.equal(keep_top_k(logits, k), TopKLogitsWarper(k)(None, logits[None])[0])
+    assert torch.equal(keep_top_k(logits, torch.tensor([k])), TopKLogitsWarper(k)(None, logits[None])[0])
 
 
 @pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 0.9, 0.999])
 def test_top_p_is_that_of_transformers(logits: Tensor, p: float) -> None:
-    assert torch.equal(keep_top_p(logits, p), TopPLogitsWarper(p)(None, logits[None])[0])
+    assert torch.equal(keep_top_p(logits, torch.tensor([p])), TopPLogitsWarper(p)(None, logits[None])[0])
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,8 @@ def test_draws_are_those_of_transformers(
 def test_draws_follow_the_probabilities() -> None:
     """4,000 draws of one generator: each share lies within 4 standard deviations, at most 0.032."""
     probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    seen, options = seen_mask([], 4, CPU), GenerationOptions.create(temperature=1)
-    generator = seeded_generator(7, CPU)
-    draws = [next_id(probabilities.log(), seen, options, generator) for _ in range(4000)]
+    sampler = Sampler(GenerationOptions.create(temperature=1), 7, [], 4, CPU)
+    draws = [sampler.draw(probabilities.log()) for _ in range(4000)]
     shares = torch.bincount(torch.tensor(draws), minlength=4) / 4000
     torch.testing.assert_close(shares, probabilities, atol=0.032, rtol=0)
 
@@ -113,10 +112,10 @@ def test_temperature_zero_takes_the_penalty_into_account() -> None:
 
 
 def test_temperature_zero_leaves_the_generator_alone(logits: Tensor) -> None:
-    generator = seeded_generator(0, CPU)
-    before = generator.get_state()
-    next_id(logits, seen_mask([], V, CPU), GenerationOptions.create(), generator)
-    assert torch.equal(generator.get_state(), before)
+    sampler = Sampler(GenerationOptions.create(), 0, [], V, CPU)
+    before = sampler.generator.get_state()
+    sampler.draw(logits)
+    assert torch.equal(sampler.generator.get_state(), before)
 
 
 def test_the_first_of_equal_logits_is_greedy() -> None:
@@ -132,12 +131,12 @@ def test_a_tiny_temperature_does_not_overflow(logits: Tensor, temperature: float
 
 def test_top_k_keeps_equals_of_the_last_one() -> None:
     """As in transformers: which of two equals goes would otherwise depend on the sort of the device."""
-    kept = keep_top_k(torch.tensor([1.0, 2.0, 2.0, 3.0]), 2)
+    kept = keep_top_k(torch.tensor([1.0, 2.0, 2.0, 3.0]), torch.tensor([2]))
     assert kept.tolist() == [-math.inf, 2.0, 2.0, 3.0]
 
 
 def test_top_p_keeps_one_when_even_the_best_is_above_the_share() -> None:
-    kept = keep_top_p(torch.tensor([0.0, 5.0, 1.0]), 1e-9)
+    kept = keep_top_p(torch.tensor([0.0, 5.0, 1.0]), torch.tensor([1e-9]))
     assert kept.tolist() == [-math.inf, 5.0, -math.inf]
 
 
@@ -198,3 +197,36 @@ def test_a_vocabulary_that_is_masked_out_is_a_clear_error() -> None:
 def test_ids_that_are_masked_out_are_never_drawn() -> None:
     logits = torch.tensor([-math.inf, 0.0, -math.inf, 0.0])
     assert {draw(logits, seed, temperature=2) for seed in range(50)} == {1, 3}
+
+
+MIXED: list[dict[str, float]] = [
+    {},
+    {"temperature": 0.7, "top_k": 8, "top_p": 0.8, "repetition_penalty": 1.5},
+    {"temperature": 2.0},
+    {"repetition_penalty": 1.8},
+    {"temperature": 1.0, "top_k": 3},
+    {"temperature": 1.3, "top_p": 0.4},
+]
+
+
+def test_answers_drawn_together_are_those_drawn_alone() -> None:
+    """Each with options, a seed and a prompt of its own; what was drawn counts as seen."""
+    steps = 4 * torch.randn(12, len(MIXED), V, generator=seeded_generator(0, CPU))
+
+    def samplers() -> list[Sampler]:
+        return [Sampler(GenerationOptions.create(**each), seed, PROMPT, V, CPU) for seed, each in enumerate(MIXED)]
+
+    together, alone = samplers(), samplers()
+    drawn = [draw_each(logits, together) for logits in steps]
+    assert drawn == [[sampler.draw(row) for sampler, row in zip(alone, logits, strict=True)] for logits in steps]
+    assert len({id_ for ids in drawn for id_ in ids}) > 10
+
+
+def test_one_without_numbers_is_the_only_one_that_fails() -> None:
+    logits = torch.tensor([[0.0, 9.0], [math.nan, 1.0], [9.0, 0.0]])
+    for temperature in (0.0, 1e-3):
+        first, second, third = draw_each(
+            logits, [Sampler(GenerationOptions.create(temperature=temperature), 0, [], 2, CPU) for _ in range(3)]
+        )
+        assert (first, third) == (1, 0)
+        assert isinstance(second, FailureError)
