@@ -9,7 +9,8 @@ MmchatError                 what was wrong and what to do, in one line
 │   ├── ContextError        the conversation does not fit the context of the model
 │   ├── ConfigError         a configuration has an unknown key or a wrong value
 │   ├── CheckpointError     a checkpoint is missing, incomplete or not what it says
-│   └── DatasetError        a dataset folder is missing, malformed or empty
+│   ├── DatasetError        a dataset folder is missing, malformed or empty
+│   └── HistoryError        the file of conversations cannot be used, or has no such conversation
 └── FailureError            something on our side went wrong     (exit code 1)
     ├── BusyError           as many questions wait as may
     ├── FusionError         placeholders and features do not agree
@@ -64,6 +65,10 @@ class CheckpointError(UserError):
 
 class DatasetError(UserError):
     """A dataset folder is missing, malformed or empty."""
+
+
+class HistoryError(UserError):
+    """The file of conversations cannot be used, or has no such conversation."""
 
 
 class FailureError(MmchatError):

@@ -1,0 +1,364 @@
+"""Conversations that outlive the program: one SQLite file of the person's own, for the command line and the page.
+
+Whatever a method has returned from is kept, whatever becomes of the process: each change is one transaction, written
+ahead (WAL). Pictures and clips are kept once, by their content, as pixels and samples: what else stood in a file, such
+as where a photograph was taken, is not kept.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import soundfile
+from PIL import Image
+
+from mmchat.errors import HistoryError
+from mmchat.generation.reply import Reply
+from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.inputs.image import ImagePart
+from mmchat.inputs.messages import Message, Part, TextPart
+
+_VERSION = 1
+_TITLE = 60  # characters
+_PATIENCE_S = 10.0
+"""How long one program waits for another to finish writing."""
+_SCHEMA = """
+CREATE TABLE conversation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL,
+    title TEXT NOT NULL,
+    created REAL NOT NULL,
+    changed REAL NOT NULL
+);
+CREATE INDEX conversation_changed ON conversation (owner, changed);
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation INTEGER NOT NULL REFERENCES conversation ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    content TEXT NOT NULL,
+    text TEXT NOT NULL,
+    reply TEXT,
+    created REAL NOT NULL
+);
+CREATE INDEX message_conversation ON message (conversation, id);
+CREATE TABLE media (
+    digest TEXT PRIMARY KEY,
+    data BLOB NOT NULL
+);
+CREATE TABLE message_media (
+    message INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
+    digest TEXT NOT NULL REFERENCES media,
+    PRIMARY KEY (message, digest)
+);
+CREATE TRIGGER forget_media AFTER DELETE ON message_media
+WHEN NOT EXISTS (SELECT 1 FROM message_media WHERE digest = OLD.digest)
+BEGIN
+    DELETE FROM media WHERE digest = OLD.digest;
+END;
+"""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a list shows of a conversation."""
+
+    id: int
+    title: str
+    messages: int
+    changed: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A message as it was kept."""
+
+    id: int
+    message: Message
+    reply: dict[str, Any] | None
+    """Of an answer that was whole: receipts, usage, timing, why it ended, seed and model."""
+
+
+class History:
+    """The conversations of one file. Safe for several threads, and for several programs at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            HistoryError: it cannot be opened or made, is no history, or is one of a later release.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+            self._database = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise HistoryError(f"{path}: the history cannot be opened: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def begin(self, owner: str = "") -> int:
+        """A new conversation; its id. It has the title of its first message.
+
+        Args:
+            owner: whose it is, where several people share a server.
+        """
+        now = time.time()
+        with self._change() as change:
+            row = change.execute(
+                "INSERT INTO conversation (owner, title, created, changed) VALUES (?, '', ?, ?)", (owner, now, now)
+            )
+            return _id(row)
+
+    def add(self, conversation: int, message: Message) -> int:
+        """Keep a message behind the others; its id.
+
+        Raises:
+            HistoryError: there is no such conversation.
+        """
+        media = {part.digest: part for part in message.media}
+        data = [(digest, _encoded(part)) for digest, part in media.items() if not self._has(digest)]
+        with self._change() as change:
+            number = _insert(change, conversation, message.role, message.content, _title(message))
+            change.executemany("INSERT OR IGNORE INTO media (digest, data) VALUES (?, ?)", data)
+            change.executemany(
+                "INSERT INTO message_media (message, digest) VALUES (?, ?)", [(number, digest) for digest in media]
+            )
+            return number
+
+    def begin_answer(self, conversation: int) -> int:
+        """An assistant's message without a word yet, for `write`; its id.
+
+        Raises:
+            HistoryError: there is no such conversation.
+        """
+        with self._change() as change:
+            return _insert(change, conversation, "assistant", (), "")
+
+    def write(self, message: int, text: str, reply: Reply | None = None) -> None:
+        """Put another text into a message of text alone: an answer while it is given, with its reply in the end.
+
+        Raises:
+            HistoryError: there is no such message.
+        """
+        told = None if reply is None else json.dumps(_reply_to_json(reply))
+        content = json.dumps([_part_to_json(TextPart(text))])
+        with self._change() as change:
+            row = change.execute(
+                "UPDATE message SET content = ?, text = ?, reply = ? WHERE id = ?", (content, text, told, message)
+            )
+            if not row.rowcount:
+                raise HistoryError(f"there is no message {message}")
+
+    def turns(self, conversation: int, owner: str = "") -> list[Turn]:
+        """All messages of a conversation, in order; those without a word yet are left out.
+
+        Raises:
+            HistoryError: there is no such conversation, or it is somebody else's.
+        """
+        self._check(conversation, owner)
+        rows = self._rows(
+            "SELECT id, role, content, reply FROM message WHERE conversation = ? ORDER BY id", (conversation,)
+        )
+        turns = []
+        for number, role, content, reply in rows:
+            parts = json.loads(content)
+            if any(part["type"] != "text" or part["text"].strip() for part in parts):
+                message = Message(role, tuple(self._part(part) for part in parts))
+                turns.append(Turn(number, message, None if reply is None else json.loads(reply)))
+        return turns
+
+    def messages(self, conversation: int, owner: str = "") -> list[Message]:
+        """The messages alone, as an assistant reads them; errors as for `turns`."""
+        return [turn.message for turn in self.turns(conversation, owner)]
+
+    def conversations(self, owner: str = "", search: str = "") -> list[Conversation]:
+        """Those that have a message, the one that changed last first.
+
+        Args:
+            owner: whose.
+            search: only those with this text in their title or in a message, upper or lower case.
+        """
+        wanted = f"%{search.translate(_ESCAPED)}%"
+        rows = self._rows(
+            "SELECT c.id, c.title, count(m.id), c.changed FROM conversation c JOIN message m ON m.conversation = c.id"
+            r" WHERE c.owner = ? GROUP BY c.id HAVING c.title LIKE ? ESCAPE '\' OR max(m.text LIKE ? ESCAPE '\')"
+            " ORDER BY c.changed DESC, c.id DESC",
+            (owner, wanted, wanted),
+        )
+        return [Conversation(*row) for row in rows]
+
+    def latest(self, owner: str = "") -> int | None:
+        """The conversation that changed last; None where there is none."""
+        found = self.conversations(owner)
+        return found[0].id if found else None
+
+    def rename(self, conversation: int, title: str, owner: str = "") -> None:
+        """Give a conversation another title.
+
+        Raises:
+            HistoryError: as for `turns`, or the title is empty.
+        """
+        if not title.strip():
+            raise HistoryError("a title needs a character")
+        self._check(conversation, owner)
+        with self._change() as change:
+            change.execute("UPDATE conversation SET title = ? WHERE id = ?", (title.strip(), conversation))
+
+    def delete(self, conversation: int, owner: str = "") -> None:
+        """Forget a conversation, and media that stand in no other.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        self._check(conversation, owner)
+        with self._change() as change:
+            change.execute("DELETE FROM conversation WHERE id = ?", (conversation,))
+
+    def cut(self, conversation: int, message: int, owner: str = "") -> None:
+        """Forget a message and all behind it, to ask again or otherwise.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        self._check(conversation, owner)
+        with self._change() as change:
+            change.execute("DELETE FROM message WHERE conversation = ? AND id >= ?", (conversation, message))
+
+    def _prepare(self) -> None:
+        """Journal and schema."""
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
+            self._database.execute(f"PRAGMA {pragma}").close()
+        with self._change() as change:
+            (version,) = change.execute("PRAGMA user_version").fetchone()
+            if version > _VERSION:
+                raise HistoryError(f"{self.path} is the history of a later release: upgrade mmchat, or move it away")
+            if version == 0:
+                for statement in _statements(_SCHEMA):
+                    change.execute(statement)
+                change.execute(f"PRAGMA user_version = {_VERSION}")
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Cursor]:
+        """One transaction: all of the body, or nothing."""
+        with self._lock, closing(self._database.cursor()) as cursor:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                try:
+                    yield cursor
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+                cursor.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise HistoryError(f"{self.path}: the history cannot be written: {error}") from error
+
+    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._lock, closing(self._database.cursor()) as cursor:
+            try:
+                return cursor.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise HistoryError(f"{self.path}: the history cannot be read: {error}") from error
+
+    def _check(self, conversation: int, owner: str) -> None:
+        if not self._rows("SELECT 1 FROM conversation WHERE id = ? AND owner = ?", (conversation, owner)):
+            raise HistoryError(f"there is no conversation {conversation}")
+
+    def _has(self, digest: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM media WHERE digest = ?", (digest,)))
+
+    def _part(self, value: dict[str, Any]) -> Part:
+        if value["type"] == "text":
+            return TextPart(value["text"])
+        ((data,),) = self._rows("SELECT data FROM media WHERE digest = ?", (value["digest"],))
+        if value["type"] == "image":
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+                return ImagePart(image, value["name"], value["note"])
+        return AudioPart(soundfile.read(io.BytesIO(data), dtype="float32")[0], value["name"], value["note"])
+
+
+_ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": "\\\\"})
+
+
+def default_path() -> Path:
+    """Where the history of this person is."""
+    return Path(platformdirs.user_data_dir("mmchat", appauthor=False)) / "history.db"
+
+
+def _insert(change: sqlite3.Cursor, conversation: int, role: str, content: Sequence[Part], title: str) -> int:
+    """A message behind the others, as whose title the conversation is known if it has none."""
+    now = time.time()
+    titled = change.execute(
+        "UPDATE conversation SET changed = ?, title = CASE title WHEN '' THEN ? ELSE title END WHERE id = ?",
+        (now, title, conversation),
+    )
+    if not titled.rowcount:
+        raise HistoryError(f"there is no conversation {conversation}")
+    text = "".join(part.text for part in content if isinstance(part, TextPart))
+    row = change.execute(
+        "INSERT INTO message (conversation, role, content, text, created) VALUES (?, ?, ?, ?, ?)",
+        (conversation, role, json.dumps(list(map(_part_to_json, content))), text, now),
+    )
+    return _id(row)
+
+
+def _id(cursor: sqlite3.Cursor) -> int:
+    assert cursor.lastrowid is not None, "a row was inserted"
+    return cursor.lastrowid
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _title(message: Message) -> str:
+    """The first words of a message, or the names of its media."""
+    words = " ".join(message.text.split()) or ", ".join(part.name for part in message.media)
+    return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
+
+
+def _part_to_json(part: Part) -> dict[str, Any]:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart():
+            return {"type": "image", "digest": part.digest, "name": part.name, "note": part.note}
+        case AudioPart():
+            return {"type": "audio", "digest": part.digest, "name": part.name, "note": part.note}
+
+
+def _reply_to_json(reply: Reply) -> dict[str, Any]:
+    return {name: value for name, value in asdict(reply).items() if name != "text"}
+
+
+def _encoded(part: ImagePart | AudioPart) -> bytes:
+    """The same pixels and samples again, to the bit."""
+    file = io.BytesIO()
+    if isinstance(part, ImagePart):
+        Image.frombytes("RGB", part.image.size, part.image.tobytes()).save(file, "PNG", compress_level=3)
+    else:
+        soundfile.write(file, part.waveform, SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
