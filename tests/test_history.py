@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmchat.errors import HistoryError
 from mmchat.generation.reply import MediaReceipt, Reply, Timing, Usage
-from mmchat.history import History, default_path
+from mmchat.history.store import History, default_path
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart, load_image
 from mmchat.inputs.messages import Message
@@ -253,7 +253,7 @@ def test_threads_and_programs_write_at_once(history: History, path: Path) -> Non
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from mmchat.history import History
+from mmchat.history.store import History
 from mmchat.inputs.messages import Message
 
 def talk(path, pipe):

@@ -1,5 +1,5 @@
-"""The command line: `mmchat ask`, `chat`, `web`, `serve`; `info`, `doctor`, `models`, `pull`, `rm`, `push`; `import`,
-`export`, `compose`, `world`, `train`, `eval`, `bench`.
+"""The command line: `mmchat ask`, `chat`, `web`, `serve`; `history`; `info`, `doctor`, `models`, `pull`, `rm`, `push`;
+`import`, `export`, `compose`, `world`, `train`, `eval`, `bench`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -15,7 +15,22 @@ from typing import Annotated
 import typer
 
 from mmchat import __version__
-from mmchat.cli import ask, bench, chat, console, doctor, evaluate, importing, info, models, serve, train, web, world
+from mmchat.cli import (
+    ask,
+    bench,
+    chat,
+    console,
+    doctor,
+    evaluate,
+    history,
+    importing,
+    info,
+    models,
+    serve,
+    train,
+    web,
+    world,
+)
 from mmchat.cli.media import MediaCommand
 
 # Plain help: Typer's boxed one imports a Markdown renderer, which alone takes a third of the time that help may take.
@@ -36,6 +51,15 @@ app.command("models")(models.models)
 app.command("pull")(models.pull)
 app.command("rm")(models.rm)
 app.command("push")(models.push)
+
+of_history = typer.Typer(rich_markup_mode=None, help="The conversations that were kept, on this machine alone.")
+of_history.command("list")(history.list_)
+of_history.command("search")(history.search)
+of_history.command("show")(history.show)
+of_history.command("rename")(history.rename)
+of_history.command("export")(history.export)
+of_history.command("delete")(history.delete)
+app.add_typer(of_history, name="history")
 
 of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
 of_world.command("build")(world.build)

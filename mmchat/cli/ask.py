@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmchat.cli import console, options
+from mmchat.cli.keeping import Keeper
 from mmchat.cli.media import media_in_order
 from mmchat.cli.piped import piped_text
 from mmchat.errors import MessageError
@@ -58,6 +59,8 @@ def ask(
     quantize: options.Quantize = None,
     transcriber: options.Transcriber = None,
     no_server: options.NoServer = False,
+    go_on: options.Continue = False,
+    no_history: options.NoHistory = False,
     as_json: options.Json = False,
     no_stream: NoStream = False,
 ) -> None:
@@ -79,15 +82,20 @@ def ask(
         prompt_lookup=prompt_lookup,
     )
     assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
+    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on)
+    conversation = [*earlier, message]
     if n is None and not as_json and not no_stream:
-        replies = [_stream(assistant, message, system, how)]
+        replies = [_stream(assistant, conversation, keeper, system, how)]
     else:
         given = how.model_dump(exclude_unset=True)
         with console.working("answering"):
-            replies = assistant.replies([message], 1 if n is None else n, system=system, **given)
+            replies = assistant.replies(conversation, 1 if n is None else n, system=system, **given)
+        keeper.asked(message)
+        keeper.answered(replies[0])
         console.say(_as_json(replies, several=n is not None) if as_json else _as_text(replies, several=n is not None))
     if not as_json:
-        console.show_receipt(replies[0], how, replies[0].media)
+        new = len(message.media)
+        console.show_receipt(replies[0], how, replies[0].media[len(replies[0].media) - new :])
 
 
 def _message(ctx: typer.Context, text: str | None, image: list[Path] | None, audio: list[Path] | None) -> Message:
@@ -104,14 +112,20 @@ def _message(ctx: typer.Context, text: str | None, image: list[Path] | None, aud
 
 
 def _stream(
-    assistant: Assistant | RemoteAssistant, message: Message, system: str | None, how: GenerationOptions
+    assistant: Assistant | RemoteAssistant,
+    conversation: list[Message],
+    keeper: Keeper,
+    system: str | None,
+    how: GenerationOptions,
 ) -> Reply:
     """Print the answer piece by piece; Ctrl-C and errors leave the terminal at the start of a line."""
     with console.working("reading"):
-        stream = assistant.stream([message], system=system, **how.model_dump(exclude_unset=True))
+        stream = assistant.stream(conversation, system=system, **how.model_dump(exclude_unset=True))
     begun = False
+    keeper.asked(conversation[-1])
     try:
         for piece in stream:
+            keeper.said(piece)
             console.say(piece)
             begun = begun or piece != ""
     finally:
@@ -119,6 +133,7 @@ def _stream(
         if begun:
             typer.echo()
     assert stream.reply is not None, "the stream has ended"
+    keeper.answered(stream.reply)
     return stream.reply
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from mmchat.cli import console, options
+from mmchat.cli.keeping import Keeper
 from mmchat.cli.line import LineReader
 from mmchat.cli.repl import COMMANDS, Repl
 
@@ -23,6 +26,8 @@ def chat(
     quantize: options.Quantize = None,
     transcriber: options.Transcriber = None,
     no_server: options.NoServer = False,
+    go_on: options.Continue = False,
+    no_history: options.NoHistory = False,
 ) -> None:
     """Talk at a prompt, about pictures and voice too.
 
@@ -40,8 +45,12 @@ def chat(
         prompt_lookup=prompt_lookup,
         stop=stop,
     )
+    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on)
     assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
     reader = LineReader(COMMANDS)
     if reader.interactive:
         console.note(f"{assistant.name}: /help lists the commands, Ctrl-D leaves")
-    Repl(assistant, system, how).run(reader)
+    if earlier:
+        count = "1 message" if len(earlier) == 1 else f"{len(earlier)} messages"
+        console.note(f'going on behind {count}, the last: "{shorten(earlier[-1].text, 60, placeholder=" ...")}"')
+    Repl(assistant, system, how, keeper, earlier).run(reader)

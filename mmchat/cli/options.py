@@ -22,6 +22,8 @@ Transcriber = Annotated[
     typer.Option(metavar="WHISPER", help="For a model that cannot hear: base, small ... or a file of openai-whisper."),
 ]
 NoServer = Annotated[bool, typer.Option("--no-server", help="Load the model here, even where mmchat serve has it.")]
+Continue = Annotated[bool, typer.Option("--continue", "-c", help="Go on with the latest conversation.")]
+NoHistory = Annotated[bool, typer.Option("--no-history", help="Keep nothing of this conversation.")]
 System = Annotated[str | None, typer.Option(metavar="TEXT", help="A system prompt, put before the conversation.")]
 Temperature = Annotated[float | None, typer.Option(metavar="T", help="0 is greedy; higher is freer.  [default: 0]")]
 TopP = Annotated[

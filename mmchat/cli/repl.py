@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from mmchat.cli import console
+from mmchat.cli.keeping import Keeper
 from mmchat.cli.line import named_file, named_files
 from mmchat.errors import UserError
 
@@ -43,6 +44,7 @@ class Repl:
     assistant: Assistant | RemoteAssistant
     system: str | None
     options: GenerationOptions
+    keeper: Keeper
     messages: list[Message] = field(default_factory=list)
     attached: list[ImagePart | AudioPart] = field(default_factory=list)
     unsent: str = ""
@@ -107,12 +109,14 @@ class Repl:
             self.attached, self.unsent = [], ""
         elif self.messages:
             *self.messages, question, _answer = self.messages
+            self.keeper.take_back()
             console.note(f"taken back: {_summary(question.text, question.media)}")
         else:
             raise UserError("there is nothing to take back")
 
     def _clear(self, _: str) -> None:
         self.messages, self.attached, self.unsent = [], [], ""
+        self.keeper.new()
         console.note("a new conversation")
 
     def _save(self, name: str) -> None:
@@ -149,13 +153,19 @@ class Repl:
 
         self.unsent = text
         message = Message("user", (*self.attached, *([TextPart(text)] if text else [])))
-        said, reply = self._answer([*self.messages, message])
+        try:
+            said, reply = self._answer([*self.messages, message])
+        except Exception:
+            self.keeper.drop()
+            raise
         if not said:
+            self.keeper.drop()
             console.note("no answer; Enter sends the message again, /undo drops it")
             return
         self.messages += [message, Message.assistant(said)]
         self.attached, self.unsent = [], ""
         if reply is None:
+            self.keeper.stopped()
             console.note("stopped")
         else:
             new = len(message.media)
@@ -168,10 +178,14 @@ class Repl:
         try:
             with console.working("reading"):
                 stream = self.assistant.stream(conversation, system=self.system, **given)
+            self.keeper.asked(conversation[-1])
             with closing(stream):
                 for piece in stream:
                     said.append(piece)
+                    self.keeper.said(piece)
                     console.say(piece)
+            if stream.reply is not None:
+                self.keeper.answered(stream.reply)
             return "".join(said).strip(), stream.reply
         except KeyboardInterrupt:
             return "".join(said).strip(), None

@@ -47,7 +47,7 @@ def starts(
         repeats: of each.
         progress: told what is done.
     """
-    ask = ["-m", "mmchat", "ask", *model, "--no-stream"]
+    ask = ["-m", "mmchat", "ask", *model, "--no-stream", "--no-history"]
     with tempfile.TemporaryDirectory(prefix="mmchat-") as folder:
         image = Path(folder) / "picture.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)).save(image)

@@ -38,6 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MMCHAT_DEBUG", raising=False)
+    monkeypatch.setattr("mmchat.history.store.default_path", lambda: tmp_path / "kept" / "history.db")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))  # a server of the person who tests is not asked
 
     def run_(*arguments: str, piped: str | TextIO = "", typed: Sequence[str | BaseException] | None = None) -> Screen:

@@ -133,7 +133,7 @@ class History:
             HistoryError: there is no such conversation.
         """
         media = {part.digest: part for part in message.media}
-        data = [(digest, _encoded(part)) for digest, part in media.items() if not self._has(digest)]
+        data = [(digest, encoded(part)) for digest, part in media.items() if not self._has(digest)]
         with self._change() as change:
             number = _insert(change, conversation, message.role, message.content, _title(message))
             change.executemany("INSERT OR IGNORE INTO media (digest, data) VALUES (?, ?)", data)
@@ -203,6 +203,17 @@ class History:
             (owner, wanted, wanted),
         )
         return [Conversation(*row) for row in rows]
+
+    def conversation(self, conversation: int, owner: str = "") -> Conversation:
+        """One of them.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        for each in self.conversations(owner):
+            if each.id == conversation:
+                return each
+        raise HistoryError(f"there is no conversation {conversation}")
 
     def latest(self, owner: str = "") -> int | None:
         """The conversation that changed last; None where there is none."""
@@ -354,8 +365,8 @@ def _reply_to_json(reply: Reply) -> dict[str, Any]:
     return {name: value for name, value in asdict(reply).items() if name != "text"}
 
 
-def _encoded(part: ImagePart | AudioPart) -> bytes:
-    """The same pixels and samples again, to the bit."""
+def encoded(part: ImagePart | AudioPart) -> bytes:
+    """A PNG or WAV file with the same pixels or samples, to the bit, and nothing else."""
     file = io.BytesIO()
     if isinstance(part, ImagePart):
         Image.frombytes("RGB", part.image.size, part.image.tobytes()).save(file, "PNG", compress_level=3)
