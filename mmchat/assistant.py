@@ -12,15 +12,15 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import ImageOps
 from torch import Tensor
 
-from mmchat.checkpoints.about import AssistantInfo, MediaCheck
+from mmchat.checkpoints.about import AssistantInfo, MediaCheck, any_clip, any_picture
 from mmchat.checkpoints.hub import find_model
 from mmchat.checkpoints.memory import bytes_to_remember, fitted
 from mmchat.checkpoints.public import open_checkpoint
@@ -164,18 +164,33 @@ class Assistant:
         Raises:
             UserError: as for `reply`; the answer has to fit the context too.
         """
-        messages = self._messages(conversation, system)
+        tokens = self.token_log_likelihoods(conversation, answer, system=system)
+        return sum(nats for _, nats in tokens), len(tokens)
+
+    def token_log_likelihoods(
+        self, conversation: ConversationLike, answer: str, *, system: str | None = None
+    ) -> list[tuple[str, float]]:
+        """Text and log-probability, in nats, of each token of an answer; last the end of its turn, without text.
+
+        Raises:
+            UserError: as for `log_likelihood`.
+        """
+        messages = self._written(self._messages(conversation, system))
         sequence = self._sequence([*messages, Message.assistant(answer)], answer_next=False)
         earlier = len(_taught(self._sequence(messages)))
-        targets = torch.tensor(_taught(sequence)[earlier:], device=self._model.decoder.device)
+        positions = _taught(sequence)[earlier:]
+        targets = torch.tensor(positions, device=self._model.decoder.device)
+        ids = [sequence.ids[position] for position in positions]
 
         @torch.inference_mode()
-        def nats() -> float:
-            logits = self._model.decoder(self._embed(sequence))[0][0, targets - 1]
-            ids = torch.tensor(sequence.ids, device=logits.device)[targets]
-            return float(logits.float().log_softmax(dim=-1).gather(1, ids[:, None]).sum())
+        def nats() -> list[float]:
+            logits = self._model.decoder(self._embed(sequence))[0][0, targets - 1].float()
+            chosen: list[float] = logits.log_softmax(dim=-1)[range(len(ids)), ids].tolist()
+            return chosen
 
-        return self._scheduler.run(nats), len(targets)
+        lengths = [len(self._tokenizer.decode(ids[:count])) for count in range(len(ids) + 1)]
+        texts = [answer[start:end] for start, end in pairwise(lengths)]
+        return list(zip(texts, self._scheduler.run(nats), strict=True))
 
     def continuations(
         self, conversation: ConversationLike, opening: str, n: int, *, stop: Sequence[str], max_new_tokens: int
@@ -202,8 +217,8 @@ class Assistant:
         """What the model is, where it runs, and what media costs."""
         config = self._checkpoint.config
         decoder = self._model.decoder
-        image = None if config.image_encoder is None else self._num_tokens(_blank_image())
-        second = None if config.audio_encoder is None else self._num_tokens(_noise(10.0)) / 10.0
+        image = None if config.image_encoder is None else self._num_tokens(any_picture())
+        second = None if config.audio_encoder is None else self._num_tokens(any_clip(10.0)) / 10.0
         return AssistantInfo(
             name=self.name,
             path=self._checkpoint.folder,
@@ -382,14 +397,3 @@ def _taught(sequence: MixedSequence) -> list[int]:
 
 def _kind(part: ImagePart | AudioPart) -> Modality:
     return "image" if isinstance(part, ImagePart) else "audio"
-
-
-def _blank_image() -> ImagePart:
-    from PIL import Image
-
-    return ImagePart.from_pil(Image.new("RGB", (64, 64)))
-
-
-def _noise(seconds: float) -> AudioPart:
-    samples = np.random.default_rng(0).normal(0, 0.1, int(seconds * SAMPLE_RATE)).astype(np.float32)
-    return AudioPart.from_waveform(samples, SAMPLE_RATE)

@@ -338,6 +338,18 @@ def test_the_likelihood_of_an_answer_is_the_loss_of_transformers(
     assert -nats / tokens == pytest.approx(float(loss), rel=1e-4)
 
 
+def test_each_token_has_its_likelihood(assistant: Assistant, tiny_tokenizer: ChatTokenizer) -> None:
+    """They add up to that of the answer; that of a beginning is part of it."""
+    tokens = assistant.token_log_likelihoods("hello", "it is a cat")
+    assert len(tokens) == len(tiny_tokenizer.encode("it is a cat")) + 1
+    assert "".join(text for text, _ in tokens) == "it is a cat"
+    assert tokens[-1][0] == ""
+    assert all(nats < 0 for _, nats in tokens)
+    assert sum(nats for _, nats in tokens) == assistant.log_likelihood("hello", "it is a cat")[0]
+    beginning = assistant.token_log_likelihoods("hello", "it is")
+    assert [nats for _, nats in beginning[:-1]] == pytest.approx([nats for _, nats in tokens[: len(beginning) - 1]])
+
+
 def test_a_system_prompt_counts_for_the_likelihood(assistant: Assistant) -> None:
     alone = assistant.log_likelihood("hello", "a cat")
     assert assistant.log_likelihood("hello", "a cat", system="describe this")[0] != pytest.approx(alone[0])

@@ -1,5 +1,5 @@
-"""The command line: `mmchat ask`, `chat`, `web`, `serve`; `history`; `info`, `doctor`, `models`, `pull`, `rm`, `push`;
-`import`, `export`, `compose`, `world`, `train`, `eval`, `bench`.
+"""The command line: `mmchat ask`, `chat`, `web`, `serve`; `history`, `explain`; `info`, `doctor`; `models`, `pull`,
+`rm`, `push`; `import`, `export`, `compose`, `world`, `train`, `eval`, `bench`.
 
 Heavy imports stand inside the commands, so that `mmchat --help` answers at once.
 """
@@ -22,6 +22,7 @@ from mmchat.cli import (
     console,
     doctor,
     evaluate,
+    explain,
     history,
     importing,
     info,
@@ -37,6 +38,7 @@ from mmchat.cli.media import MediaCommand
 app = typer.Typer(name="mmchat", rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("ask", cls=MediaCommand)(ask.ask)
 app.command("chat")(chat.chat)
+app.command("explain", cls=MediaCommand)(explain.explain)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
 app.command("web")(web.web)
