@@ -7,8 +7,10 @@ import runpy
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mmchat.serving import web
+from mmchat.serving.deploy import space_files
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,3 +48,11 @@ def test_requirements_are_the_core_dependencies() -> None:
     assert listed is not None
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if not line.startswith("#")] == re.findall(r'"(.+?)"', listed[1])
+
+
+def test_this_repository_is_a_space_as_it_is() -> None:
+    """The head of its README says how it is run, as that of a deployed one does."""
+    head = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    deployed = yaml.safe_load(bytes(space_files()["README.md"]).decode().split("---\n")[1])  # type: ignore[arg-type]
+    assert {**head, "sdk_version": None} == {**deployed, "sdk_version": None}
+    assert (ROOT / head["app_file"]).is_file()

@@ -37,7 +37,12 @@ class Preset(BaseModel):
 @cache
 def presets() -> dict[str, Preset]:
     """All presets by their short name."""
+    files = sorted(presets_folder().glob("*.yaml"))
+    return {path.stem: Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+
+
+def presets_folder() -> Path:
+    """Where their files are."""
     package = Path(__file__).resolve().parents[1]
     places = (package / "configs" / "models", package.parent / "configs" / "models")  # in a wheel, in a source checkout
-    files = [path for place in places for path in sorted(place.glob("*.yaml"))]
-    return {path.stem: Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in files}
+    return next((place for place in places if place.is_dir()), places[0])

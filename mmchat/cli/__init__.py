@@ -20,6 +20,7 @@ from mmchat.cli import (
     bench,
     chat,
     console,
+    deploy,
     doctor,
     evaluate,
     explain,
@@ -62,6 +63,11 @@ of_history.command("rename")(history.rename)
 of_history.command("export")(history.export)
 of_history.command("delete")(history.delete)
 app.add_typer(of_history, name="history")
+
+of_deploy = typer.Typer(rich_markup_mode=None, help="The page where others can reach it.")
+of_deploy.command("space")(deploy.space)
+of_deploy.command("docker")(deploy.docker)
+app.add_typer(of_deploy, name="deploy")
 
 of_world = typer.Typer(rich_markup_mode=None, help="The little world that the bundled model knows.")
 of_world.command("build")(world.build)
