@@ -83,12 +83,13 @@ def test_another_clip_moves_the_logits(toy: Toy, question_clip: AudioPart) -> No
 
 
 def test_the_end_of_a_long_clip_moves_the_logits(toy: Toy) -> None:
-    """Whisper reads 30 s and drops the rest in silence."""
+    """Whisper reads 30 s and drops the rest in silence: that would be a difference of zero. Of this second's seven tokens
+    among two hundred the decoder's random weights make little; `mmchat doctor` asks for as much."""
     whole = noise(31 * SAMPLE_RATE)
     other = whole.waveform.copy()
     other[-SAMPLE_RATE:] = 0.5 * np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) / 4)
     moved = toy.last_logits("a", whole) - toy.last_logits("a", AudioPart(other))
-    assert moved.abs().max() > 0.1
+    assert moved.abs().max() > 1e-3
 
 
 def test_the_order_of_pictures_moves_the_logits(toy: Toy, cat_image: ImagePart, dog_image: ImagePart) -> None:
