@@ -83,8 +83,8 @@ def test_another_clip_moves_the_logits(toy: Toy, question_clip: AudioPart) -> No
 
 
 def test_the_end_of_a_long_clip_moves_the_logits(toy: Toy) -> None:
-    """Whisper reads 30 s and drops the rest in silence: that would be a difference of zero. Of this second's seven tokens
-    among two hundred the decoder's random weights make little; `mmchat doctor` asks for as much."""
+    """Whisper reads 30 s and drops the rest in silence: that would be a difference of zero. Of this second's seven
+    tokens among two hundred the decoder's random weights make little; `mmchat doctor` asks for as much."""
     whole = noise(31 * SAMPLE_RATE)
     other = whole.waveform.copy()
     other[-SAMPLE_RATE:] = 0.5 * np.sin(np.arange(SAMPLE_RATE, dtype=np.float32) / 4)
