@@ -6,8 +6,9 @@ bubbles for the page (`to_bubbles`), so that what is shown and what the assistan
 
 from __future__ import annotations
 
+import html
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,27 @@ def to_bubbles(transcript: Transcript, problem: str | None = None) -> list[dict[
     if problem is not None:
         bubbles.append({"role": "assistant", "content": [_text(as_problem(problem))]})
     return bubbles
+
+
+def upto(transcript: Transcript, bubble: int | tuple[int, int]) -> tuple[Transcript, Draft]:
+    """What was said before a bubble of `to_bubbles`, or before the question that it answers; and that question.
+
+    Args:
+        transcript: all of it.
+        bubble: as `gradio.Chatbot` counts them: its number, or that and the number of a part.
+
+    Raises:
+        UserError: there is no such bubble any more.
+    """
+    number = (bubble if isinstance(bubble, int) else bubble[0]) // 2
+    if not 0 <= number < len(transcript):
+        raise UserError("this message is no longer there: reload the page")
+    return transcript[:number], transcript[number].draft
+
+
+def edited(draft: Draft, shown: str) -> Draft:
+    """A message with other words, typed over those that `as_typed` shows; its files stay."""
+    return replace(draft, text=html.unescape(shown))
 
 
 def receipt(reply: Reply) -> str:

@@ -29,17 +29,21 @@ from mmchat.serving.transcript import (
     Transcript,
     as_problem,
     as_typed,
+    edited,
     receipt,
     to_bubbles,
     to_messages,
+    upto,
 )
 
 TITLE = "mmchat"
 FILE_TYPES = ["image", "audio", ".opus", ".flac", ".aiff", ".webp"]  # some systems do not know what the last ones are
 REDRAW_SECONDS = 0.05
 """The chat is redrawn at most this often: redrawing costs more than a small model's token."""
-ANSWERS_AT_ONCE = 1
+ANSWERS_AT_ONCE = 16
 """Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
+RETRY_TEMPERATURE = 0.7
+"""Of an answer that is asked for again: the best one was there already."""
 FORGET_SECONDS = 24 * 3600
 """Age at which uploads are deleted; what is still in use is younger."""
 
@@ -49,7 +53,8 @@ CSS = """
 #chat .placeholder { padding: 1rem; text-align: center; }
 #chat img { max-height: 12rem; width: auto; }
 #chat small { opacity: 0.7; }
-/* The share button that Gradio puts beside uploads would send them to a public server. */
+/* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
+   that was edited beside them never arrives. */
 #chat .message-buttons:has(.download-link) { display: none; }
 """
 
@@ -69,6 +74,12 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
     def ask(composed: dict[str, Any], transcript: Transcript) -> Iterator[View]:
         yield from _answer(assistant_source, Draft(composed["text"], tuple(composed["files"])), transcript)
 
+    def retry(what: gr.RetryData, transcript: Transcript) -> Iterator[View]:
+        yield from _again(assistant_source, transcript, what.index, temperature=RETRY_TEMPERATURE)
+
+    def edit(what: gr.EditData, transcript: Transcript) -> Iterator[View]:
+        yield from _again(assistant_source, transcript, what.index, str(what.value))
+
     def introduce() -> tuple[str, Any]:
         return _introduction(assistant_source)
 
@@ -81,7 +92,7 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
     ) as page:
         transcript = gr.State(())
         about = gr.Markdown(f"## {TITLE}", elem_id="about")
-        chat = gr.Chatbot(show_label=False, buttons=[], scale=1, min_height=200, elem_id="chat")
+        chat = gr.Chatbot(show_label=False, buttons=["copy"], editable="user", scale=1, min_height=200, elem_id="chat")
         composer = gr.MultimodalTextbox(
             placeholder="Ask, drop pictures, or record",
             label="Message",
@@ -102,9 +113,14 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
             concurrency_limit=ANSWERS_AT_ONCE,
             api_name="ask",
         )
-        stopping = composer.stop(None, cancels=[asking], api_visibility="private")
+        again: dict[str, Any] = {
+            "show_progress_on": chat, "concurrency_limit": ANSWERS_AT_ONCE, "api_visibility": "private"
+        }  # fmt: skip
+        retrying = chat.retry(retry, transcript, view, **again)
+        editing = chat.edit(edit, transcript, view, **again)
+        stopping = composer.stop(None, cancels=[asking, retrying, editing], api_visibility="private")
         stopping.then(_settle, [transcript], view, api_visibility="private")
-        clearing = chat.clear(None, cancels=[asking], api_visibility="private")
+        clearing = chat.clear(None, cancels=[asking, retrying, editing], api_visibility="private")
         clearing.then(_resting, None, view, api_name="clear")
         page.load(introduce, None, [about, chat], api_name="about")
     return page
@@ -192,16 +208,24 @@ def _free_port(host: str, port: int) -> int:
         raise UserError(f"cannot listen on {host} port {port}: {why}; give another --host or --port") from error
 
 
-def _answer(assistant_source: Callable[[], Assistant], draft: Draft, transcript: Transcript) -> Iterator[View]:
+def _answer(
+    assistant_source: Callable[[], Assistant], draft: Draft, transcript: Transcript, **options: Any
+) -> Iterator[View]:
     """Views of the page while one message is answered; closing this stops the work.
 
     After an error the transcript is what it was before, and the draft stands in the composer again.
+
+    Args:
+        assistant_source: gives the assistant.
+        draft: the message.
+        transcript: all before it.
+        options: as for `Assistant.stream`.
     """
     try:
         exchange = Exchange(draft, draft.to_message())
         yield _working(transcript, exchange, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True))
         conversation = to_messages((*transcript, exchange))
-        with closing(assistant_source().stream(conversation)) as stream:
+        with closing(assistant_source().stream(conversation, **options)) as stream:
             for text in _paced(stream):
                 exchange = replace(exchange, answer=text)
                 yield _working(transcript, exchange, gr.skip())
@@ -215,6 +239,30 @@ def _answer(assistant_source: Callable[[], Assistant], draft: Draft, transcript:
         # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
         logger.exception("an answer failed")
         yield _resting(transcript, "something went wrong on our side; the server's log says what", draft)
+
+
+def _again(
+    assistant_source: Callable[[], Assistant],
+    transcript: Transcript,
+    bubble: int | tuple[int, int],
+    shown: str | None = None,
+    **options: Any,
+) -> Iterator[View]:
+    """Views of the page while a message is answered again, or with other words; all behind it is gone.
+
+    Args:
+        assistant_source: gives the assistant.
+        transcript: all of it.
+        bubble: as for `upto`.
+        shown: as for `edited`; None leaves the words.
+        options: as for `Assistant.stream`.
+    """
+    try:
+        earlier, draft = upto(transcript, bubble)
+    except UserError as error:
+        yield _resting(transcript, str(error))
+        return
+    yield from _answer(assistant_source, draft if shown is None else edited(draft, shown), earlier, **options)
 
 
 def _paced(pieces: Iterable[str]) -> Iterator[str]:

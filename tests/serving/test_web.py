@@ -42,9 +42,11 @@ class FakeAssistant:
     pause: threading.Event | None = None
     """Held before the last word, until set."""
     closed: int = 0
+    options: list[dict[str, Any]] = field(default_factory=list)
 
-    def stream(self, conversation: list[Message]) -> ReplyStream:
+    def stream(self, conversation: list[Message], **options: Any) -> ReplyStream:
         self.asked.append(conversation)
+        self.options.append(options)
         return ReplyStream(self._answer(conversation))
 
     def _answer(self, conversation: list[Message]) -> Generator[str, None, Reply]:
@@ -333,6 +335,34 @@ def test_a_message_stopped_before_the_first_word_goes_back_into_the_composer() -
     transcript, typed = settled(first, Exchange(Draft("and?", ("/up/cat.png",)), Message.user("and?")))
     assert transcript == (first,)
     assert typed == {"text": "and?", "files": ["/up/cat.png"]}
+
+
+def again(assistant: FakeAssistant, bubble: Any, shown: str | None = None, **options: Any) -> tuple[Any, ...]:
+    """Where a transcript of two exchanges ends when one of them is answered again."""
+    transcript = tuple(Exchange(Draft(text), Message.user(text), "yes", "first token 0.2 s") for text in ("one", "two"))
+    return list(web._again(lambda: assistant, transcript, bubble, shown, **options))[-1]  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("bubble", [2, 3, (2, 0)])
+def test_an_answer_can_be_had_again(assistant: FakeAssistant, bubble: Any) -> None:
+    """As it is asked for below the answer or its question; another one, which the best would not be."""
+    transcript, _, _ = again(assistant, bubble, temperature=0.7)
+    assert [(each.draft.text, each.answer) for each in transcript] == [("one", "yes"), ("two", "message 3: two")]
+    assert assistant.options == [{"temperature": 0.7}]
+
+
+def test_an_edited_message_goes_on_from_there(assistant: FakeAssistant) -> None:
+    """What was shown as typed is typed again: `*` stands on the page as an entity."""
+    transcript, _, _ = again(assistant, 0, "three &#42; 2 &lt; 7")
+    assert [(each.draft.text, each.answer) for each in transcript] == [("three * 2 < 7", "message 1: three * 2 < 7")]
+    assert assistant.options == [{}]
+
+
+def test_a_message_that_is_gone_cannot_be_asked_again(assistant: FakeAssistant) -> None:
+    transcript, bubbles, _ = again(assistant, 9)
+    assert len(transcript) == 2
+    assert "this message is no longer there" in bubbles[-1]["content"][0]["text"]
+    assert assistant.asked == []
 
 
 def test_stopping_what_has_ended_changes_nothing() -> None:
