@@ -9,6 +9,7 @@ import pytest
 from mmchat import Assistant, Message
 from mmchat.inputs.audio import load_audio
 from mmchat.inputs.image import load_image
+from mmchat.serving.web import EXAMPLES
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
@@ -68,3 +69,9 @@ def test_files_are_as_they_were_saved(assistant: Assistant) -> None:
 def test_it_stays_small() -> None:
     size = sum(path.stat().st_size for path in (ASSETS / "mmchat-tiny").iterdir())
     assert size < 48_000_000
+
+
+def test_it_answers_the_examples_of_the_page(assistant: Assistant) -> None:
+    answers = [assistant.reply(question).text for question in EXAMPLES]
+    for answer, word in zip(answers, ("coast", "moo", "nail"), strict=True):
+        assert word in answer

@@ -42,6 +42,8 @@ REDRAW_SECONDS = 0.05
 """The chat is redrawn at most this often: redrawing costs more than a small model's token."""
 ANSWERS_AT_ONCE = 16
 """Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
+EXAMPLES = ("where does a penguin live?", "what sound does a cow make?", "what is a hammer for?")
+"""Questions for an empty chat, which the bundled model can answer."""
 RETRY_TEMPERATURE = 0.7
 """Of an answer that is asked for again: the best one was there already."""
 FORGET_SECONDS = 24 * 3600
@@ -79,6 +81,9 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
 
     def edit(what: gr.EditData, transcript: Transcript) -> Iterator[View]:
         yield from _again(assistant_source, transcript, what.index, str(what.value))
+
+    def example(what: gr.SelectData, transcript: Transcript) -> Iterator[View]:
+        yield from _answer(assistant_source, Draft(str(what.value["text"])), transcript)
 
     def introduce() -> tuple[str, Any]:
         return _introduction(assistant_source)
@@ -118,9 +123,11 @@ def build_page(assistant_source: Callable[[], Assistant]) -> gr.Blocks:
         }  # fmt: skip
         retrying = chat.retry(retry, transcript, view, **again)
         editing = chat.edit(edit, transcript, view, **again)
-        stopping = composer.stop(None, cancels=[asking, retrying, editing], api_visibility="private")
+        trying = chat.example_select(example, transcript, view, **again)
+        answering = [asking, retrying, editing, trying]
+        stopping = composer.stop(None, cancels=answering, api_visibility="private")
         stopping.then(_settle, [transcript], view, api_visibility="private")
-        clearing = chat.clear(None, cancels=[asking, retrying, editing], api_visibility="private")
+        clearing = chat.clear(None, cancels=answering, api_visibility="private")
         clearing.then(_resting, None, view, api_name="clear")
         page.load(introduce, None, [about, chat], api_name="about")
     return page
@@ -314,4 +321,6 @@ def _introduction(assistant_source: Callable[[], Assistant]) -> tuple[str, Any]:
         facts.append(f"a picture {info.tokens_per_image}")
     if info.tokens_per_second is not None:
         facts.append(f"a second of voice {info.tokens_per_second:.0f}")
-    return f"## {TITLE}\n<small>{' · '.join(facts)}</small>", gr.Chatbot(placeholder=info.knows)
+    return f"## {TITLE}\n<small>{' · '.join(facts)}</small>", gr.Chatbot(
+        placeholder=info.knows, examples=[{"text": text} for text in EXAMPLES]
+    )
