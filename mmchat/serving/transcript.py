@@ -110,9 +110,15 @@ def edited(draft: Draft, shown: str) -> Draft:
 
 
 def receipt(reply: Reply) -> str:
-    """The line under an answer: `cat.png → 9 tokens · first token 0.2 s`."""
+    """The line under an answer: `cat.png → 9 tokens · first token 0.2 s · 30 tokens, 250 a second`."""
     seconds = reply.timing.first_token_s
     parts = [*map(str, reply.media), f"first token {round(seconds, 1 if seconds >= 1 else 2):g} s"]
+    tokens, took = reply.usage.completion_tokens, reply.timing.total_s - seconds
+    if tokens > 1 and took > 0:
+        rate = (tokens - 1) / took
+        parts.append(
+            f"{tokens} tokens, {rate:,.0f} a second" if rate >= 10 else f"{tokens} tokens, {rate:.1f} a second"
+        )
     if reply.finish_reason == "length":
         parts.append(f"cut at {reply.usage.completion_tokens} tokens, the longest answer")
     return " · ".join(parts)

@@ -21,8 +21,14 @@ def exchange(text: str, answer: str = "", receipt: str = "") -> Exchange:
     return Exchange(Draft(text), Message.user(text), answer, receipt)
 
 
-def reply(*media: MediaReceipt, first_token_s: float = 0.2, finish_reason: str = "stop") -> Reply:
-    return Reply("yes", media, Usage(40, 96), Timing(0.0, first_token_s, 2.0), finish_reason, 1, "fake")
+def reply(
+    *media: MediaReceipt,
+    first_token_s: float = 0.2,
+    total_s: float = 0.2,
+    tokens: int = 96,
+    finish_reason: str = "stop",
+) -> Reply:
+    return Reply("yes", media, Usage(40, tokens), Timing(0.0, first_token_s, total_s), finish_reason, 1, "fake")
 
 
 def test_a_message_is_its_files_in_order_and_then_its_text(tmp_path: Path) -> None:
@@ -131,3 +137,18 @@ def test_receipt_rounds_time(seconds: float, said: str) -> None:
 
 def test_receipt_says_that_an_answer_was_cut() -> None:
     assert receipt(reply(finish_reason="length")).endswith(" · cut at 96 tokens, the longest answer")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "seconds", "said"),
+    [
+        (96, 0.5, " · 96 tokens, 190 a second"),
+        (5001, 2.0, " · 5001 tokens, 2,500 a second"),
+        (11, 4.0, " · 11 tokens, 2.5 a second"),
+        (1, 0.5, ""),
+        (0, 0.0, ""),
+    ],
+)
+def test_a_receipt_says_how_fast_the_answer_came(tokens: int, seconds: float, said: str) -> None:
+    """Of the tokens behind the first, whose wait is said by itself."""
+    assert receipt(reply(tokens=tokens, total_s=0.2 + seconds)) == f"first token 0.2 s{said}"

@@ -200,7 +200,7 @@ def test_text_pictures_and_voice_go_in_one_message(
             [
                 "message 1: which one?",
                 "<small>cat.png → 9 tokens · question.wav 2.0 s → 9 tokens · dog.png → 9 tokens"
-                " · first token 0.2 s</small>",
+                " · first token 0.2 s · 3 tokens, 20 a second</small>",
             ],
         ),
     ]
@@ -219,7 +219,7 @@ def test_the_answer_streams(tab: Client, assistant: FakeAssistant, monkeypatch: 
         ["…"],
         ["message 1:"],
         ["message 1: hello"],
-        ["message 1: hello", "<small>first token 0.2 s</small>"],
+        ["message 1: hello", "<small>first token 0.2 s · 3 tokens, 20 a second</small>"],
     ]
 
 
