@@ -132,7 +132,7 @@ def test_receipt_says_media_and_time_to_the_first_token() -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0421, "0.04 s"), (0.2, "0.2 s"), (1.25, "1.2 s"), (75.04, "75 s")])
 def test_receipt_rounds_time(seconds: float, said: str) -> None:
-    assert receipt(reply(first_token_s=seconds)) == f"first token {said}"
+    assert receipt(reply(first_token_s=seconds, total_s=seconds)) == f"first token {said}"
 
 
 def test_receipt_says_that_an_answer_was_cut() -> None:
