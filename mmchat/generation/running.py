@@ -110,7 +110,13 @@ class Running:
         return len(self._rows) + len(self._solos)
 
     def add(self, start: Start) -> None:
-        """Begin an answer."""
+        """Begin an answer; what goes wrong arrives where it is read."""
+        try:
+            self._add(start)
+        except Exception as error:
+            start.answer.put(as_told(error))
+
+    def _add(self, start: Start) -> None:
         prefill, options = start.prefill, start.options
         if self._batch is None or options.prompt_lookup:
             ids = self.engine.decode(prefill, start.prompt_ids, options, start.seed)
@@ -170,10 +176,11 @@ class Running:
     def _leave(self, index: int) -> None:
         """Remove an answer; the last takes its place. What was read of it is remembered."""
         assert self._batch is not None
+        cache = self._batch.take(index)  # a copy: without memory for it the answer is still there to be told so
         row, last = self._rows[index], self._rows.pop()
         if row is not last:
             self._rows[index] = last
-        self.engine.remember(row.start.prefill, row.drawn, self._batch.take(index))
+        self.engine.remember(row.start.prefill, row.drawn, cache)
 
 
 def _advanced(solo: _Solo) -> bool:

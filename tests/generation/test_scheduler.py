@@ -21,7 +21,7 @@ from mmchat.generation.engine import Engine
 from mmchat.generation.running import Answer
 from mmchat.generation.scheduler import Scheduler
 from mmchat.model.decoder import Decoder, answering_decoder
-from mmchat.model.lean import LeanDecoder
+from mmchat.model.lean import LeanBatch, LeanDecoder
 from mmchat.model.placement import ON_CPU
 from mmchat.model.sequence import MixedSequence
 from mmchat.model.transformers_decoder import TransformersDecoder
@@ -277,6 +277,24 @@ def test_a_pass_that_fails_is_said_to_all_that_shared_it(
         with pytest.raises(told, match=words):
             scheduler.prefill(embedded(lean, PROMPTS[1]))
     assert list(ask(scheduler, PROMPTS[0], OPTIONS[0])) == alone(lean, PROMPTS[0], OPTIONS[0])
+
+
+@pytest.mark.parametrize("where", ["add", "take"])
+def test_an_answer_that_cannot_be_copied_is_told_so(
+    lean: LeanDecoder, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Into the batch or out of it: nobody waits for ever, and the thread goes on."""
+    scheduler = Scheduler(lambda: Engine(lean, STOP))
+    prefill = scheduler.prefill(embedded(lean, PROMPTS[0]))
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LeanBatch, where, full)
+        with pytest.raises(FailureError, match="^the memory is full"):
+            list(scheduler.answer(prefill, PROMPTS[0], OPTIONS[1], 0))
+    assert list(ask(scheduler, PROMPTS[0], OPTIONS[1])) == alone(lean, PROMPTS[0], OPTIONS[1])
 
 
 def test_what_was_read_of_an_answer_is_remembered(lean: LeanDecoder, passes: list[tuple[int, int]]) -> None:
