@@ -292,7 +292,7 @@ def test_an_answer_that_cannot_be_copied_is_told_so(
 
     with monkeypatch.context() as patch:
         patch.setattr(LeanBatch, where, full)
-        with pytest.raises(FailureError, match="^the memory is full"):
+        with pytest.raises(FailureError, match=r"^the memory is full"):
             list(scheduler.answer(prefill, PROMPTS[0], OPTIONS[1], 0))
     assert list(ask(scheduler, PROMPTS[0], OPTIONS[1])) == alone(lean, PROMPTS[0], OPTIONS[1])
 
