@@ -27,6 +27,9 @@ def build(
     ] = 24_000,
     albums: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about two pictures.")] = 5_000,
     spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
+    dictations: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Clips of anything but questions, to be written down.")
+    ] = 40_000,
     texts: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues of text alone.")] = 60_000,
     photos: Annotated[
         int, typer.Option(metavar="N", min=0, help="Photographs with a dialogue; needs --photographs.")
@@ -48,6 +51,7 @@ def build(
         photos=photos,
         albums=albums,
         spoken=spoken,
+        dictations=dictations,
         recordings=recordings,
         texts=texts,
     )

@@ -5,20 +5,22 @@ B conversations of a batch, T positions of the longest, K of which logits are ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmchat.checkpoints.store import COMPONENTS
 from mmchat.config import Component, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
-from mmchat.inputs.messages import Message, Part
+from mmchat.inputs.messages import Message
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 from mmchat.model.tokenizer import ChatTokenizer
@@ -26,10 +28,12 @@ from mmchat.model.transformers_decoder import TransformersDecoder
 from mmchat.training import parallel
 from mmchat.training.data import MODALITIES, parts_of, read_dialogues, read_rows, shuffled, step_random
 from mmchat.training.features import FeatureCache
+from mmchat.training.hearings import said_anew
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.settings import ChatStage
 from mmchat.training.start import start_from
 
+Waveform = NDArray[np.float32]
 Conversations = tuple[list[MixedSequence], Tensor]
 
 _GRID = SAMPLE_RATE * 32 // 100  # clips end on a grid of 0.32 s: many of a batch run through the encoder at once
@@ -69,13 +73,14 @@ class ChatTraining(GradientStage[Conversations]):
             self._start(name, component)
             component.requires_grad_(name in config.train)
         self.module = self._model.to(device)
-        frozen = [modality for modality in config.media if f"{modality}_encoder" not in config.train]
+        anew = ("audio",) if config.hear_anew else ()
+        frozen = [name for name in config.media if f"{name}_encoder" not in config.train and name not in anew]
         self._cache = FeatureCache(self._model, frozen)
 
     def batch(self, step: int) -> Conversations:
         """Conversations, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
         rng = step_random(self._config.seed, step)
-        sequences = [self._read(row) for row in self._alike(step)]
+        sequences = [self._read(row, rng) for row in self._alike(step)]
         longest = max(len(sequence) for sequence in sequences)
         room = self._model.decoder.context - longest
         starts = torch.tensor([rng.choice((0, rng.randint(0, room))) for _ in sequences])
@@ -127,9 +132,11 @@ class ChatTraining(GradientStage[Conversations]):
             folders = ", ".join(str(folder) for folder in self._config.start)
             raise CheckpointError(f"{self._config.name}: {name} is not trained here and stands in none of: {folders}")
 
-    def _read(self, row: dict[str, Any]) -> MixedSequence:
+    def _read(self, row: dict[str, Any], rng: random.Random) -> MixedSequence:
         messages = [Message.from_dict(message, self._config.data) for message in row["messages"]]
-        messages = [Message(each.role, tuple(_on_grid(part) for part in each.content)) for each in messages]
+        if self._config.hear_anew:
+            messages = [_each_clip(message, lambda clip: said_anew(clip, rng)) for message in messages]
+        messages = [_each_clip(message, _on_grid) for message in messages]
         sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=False)
         check_fits(sequence, self._model.decoder.context)
         return sequence
@@ -168,8 +175,12 @@ def _teaches(row: dict[str, Any], trained: Sequence[Component]) -> bool:
     return "decoder" in trained or any(name.split("_")[0] in _kinds(row) for name in trained)
 
 
-def _on_grid(part: Part) -> Part:
-    if not isinstance(part, AudioPart):
-        return part
-    missing = -len(part.waveform) % _GRID
-    return AudioPart(np.pad(part.waveform, (0, missing)), part.name)
+def _each_clip(message: Message, change: Callable[[Waveform], Waveform]) -> Message:
+    parts = [
+        AudioPart(change(part.waveform), part.name) if isinstance(part, AudioPart) else part for part in message.content
+    ]
+    return Message(message.role, tuple(parts))
+
+
+def _on_grid(waveform: Waveform) -> Waveform:
+    return np.pad(waveform, (0, -len(waveform) % _GRID))

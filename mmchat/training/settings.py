@@ -113,6 +113,8 @@ class ChatStage(_GradientStage):
     """Rows that hold other media are left out, and so are its encoder and projector."""
     repeat_audio: int = Field(1, ge=1)
     """How often a row with a clip stands in an epoch: speech is slow to make and slow to learn."""
+    hear_anew: bool = False
+    """Clips are played slower or faster each time, and encoded each time, though their encoder may be frozen."""
     repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How often rows of a kind stand in an epoch, where that is not once."""
 

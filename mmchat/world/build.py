@@ -7,6 +7,7 @@
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
     OUT/<split>/photographs.jsonl             dialogues about photographs
+    OUT/<split>/dictations.jsonl              dialogues about what a voice said that is no question
     OUT/<split>/recordings.jsonl              dialogues about what people said
     OUT/train/echoes.jsonl                    the clips of dialogues once more, to be written down
     OUT/test/{regions,captions,dialogues}_reserved.jsonl   pictures in styles that training never sees
@@ -62,6 +63,8 @@ class Sizes:
     """Dialogues about two pictures."""
     spoken: int = 0
     """Dialogues with a spoken question, or with a clip in which nobody speaks."""
+    dictations: int = 0
+    """Clips of anything but questions, to be written down."""
     recordings: int = 0
     """Clips of people, to be written down."""
     texts: int = 0
@@ -71,7 +74,8 @@ class Sizes:
         """The sizes by the kind of item."""
         return {
             **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
-            **{"text": self.texts, "spoken": self.spoken, "recording": self.recordings},
+            **{"text": self.texts, "spoken": self.spoken},
+            **{"dictation": self.dictations, "recording": self.recordings},
         }
 
 

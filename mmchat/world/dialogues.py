@@ -16,13 +16,14 @@ from mmchat.world.scenes import Scene
 from mmchat.world.spots import in_order, relations
 from mmchat.world.talk import Dialogue, Turn, topics_of
 from mmchat.world.text_talk import text_dialogue
-from mmchat.world.voice_talk import echo_dialogue, echo_of, sound_dialogue
+from mmchat.world.voice_talk import dictation, echo_dialogue, echo_of, sound_dialogue
 
 __all__ = [
     "Dialogue",
     "Turn",
     "album_dialogue",
     "caption",
+    "dictation",
     "documents",
     "echo_dialogue",
     "echo_of",

@@ -37,6 +37,7 @@ ItemKind = Literal[
     "album",
     "text",
     "spoken",
+    "dictation",
     "recording",
     "document",
 ]
@@ -45,6 +46,7 @@ PICTURE_QUALITY = 88
 _SHARDS = 100
 _SECOND_DIALOGUE_SHARE = 0.5
 _SPOKEN_SHARES = {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08}
+_RECORDED_SHARE = 0.25  # of voices that are put together from recordings; those that are computed are many more
 _CLEAN_SHARE = 0.15  # clips as the program speaks them; the rest get a room, a level and noise
 _MEDIA_FIRST_SHARE = 0.7
 _RATES = {16_000: 0.8, 8_000: 0.08, 22_050: 0.04, 44_100: 0.04, 48_000: 0.04}  # Hz, of the files
@@ -115,6 +117,8 @@ class Maker:
                 return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
             case "spoken":
                 return self._spoken(job, rng)
+            case "dictation":
+                return self._dictation(job, rng)
             case "recording":
                 return self._recording(job, rng)
             case "document":
@@ -174,7 +178,7 @@ class Maker:
             dialogue = dialogues.echo_dialogue(self._things, rng, job.split)
         else:
             dialogue = dialogues.sound_dialogue(rng.choice(SOUNDS), rng, job.split)
-        voice = rng.choice(VOICES if job.split == "train" else EVALUATION_VOICES)
+        voice = _voice(job.split, rng)
         last = max(position for position, turn in enumerate(dialogue.turns) if turn.role == "user")
         clips = {
             position: self._clip(job, position, dialogue, voice, rng)
@@ -192,14 +196,24 @@ class Maker:
             rows += [self._echo(job, each["audio"], each["text"], rng, "echoes.jsonl") for each in transcripts]
         return rows
 
+    def _dictation(self, job: Job, rng: Random) -> list[Row]:
+        """What a voice said that is no question, to be written."""
+        text, voice = dialogues.dictation(self._things, rng, job.split), _voice(job.split, rng)
+        return self._heard(job, self._speech(job, 0, text, voice, rng), text, str(voice), rng)
+
     def _recording(self, job: Job, rng: Random) -> list[Row]:
         """What a person said, to be written."""
         assert self._sources.recordings is not None, "recordings were asked for, and none are there"
         text, waveform, rate = self._sources.recordings.sample(job.split, rng)
         clip = self._save_clip(job, 0, waveform, rate, rng)
+        return self._heard(job, clip, text, "person", rng)
+
+    def _heard(self, job: Job, clip: str, text: str, voice: str, rng: Random) -> list[Row]:
+        """A clip for its words alone."""
+        transcript = {"audio": clip, "text": text, "voice": voice}
         return [
-            Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": "person"}),
-            self._echo(job, clip, text, rng, "recordings.jsonl"),
+            Row(job.split, "transcripts.jsonl", transcript),
+            self._echo(job, clip, text, rng, f"{job.kind}s.jsonl"),
         ]
 
     def _echo(self, job: Job, clip: str, text: str, rng: Random, file: str) -> Row:
@@ -217,10 +231,14 @@ class Maker:
     def _clip(self, job: Job, position: int, dialogue: Dialogue, voice: Voice, rng: Random) -> str:
         """The clip of a turn: its words in a voice, or a sound."""
         turn = dialogue.turns[position]
+        if turn.sound is None:
+            return self._speech(job, position, turn.spoken, voice, rng)
         sound = np.random.default_rng(rng.getrandbits(64))
-        if turn.sound is not None:
-            return self._save_clip(job, position, make_sound(turn.sound, sound), SPEECH_RATE, rng)
-        waveform, rate = speak(turn.spoken, voice, sound)
+        return self._save_clip(job, position, make_sound(turn.sound, sound), SPEECH_RATE, rng)
+
+    def _speech(self, job: Job, position: int, text: str, voice: Voice, rng: Random) -> str:
+        sound = np.random.default_rng(rng.getrandbits(64))
+        waveform, rate = speak(text, voice, sound)
         if rng.random() >= _CLEAN_SHARE:
             waveform = perturb(waveform, rate, sound)
         return self._save_clip(job, position, waveform, rate, rng)
@@ -238,6 +256,13 @@ class Maker:
         path = self._folder / split / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _voice(split: Split, rng: Random) -> Voice:
+    if split == "test":
+        return rng.choice(EVALUATION_VOICES)
+    recorded = rng.random() < _RECORDED_SHARE
+    return rng.choice([voice for voice in VOICES if (voice.engine == "flite") == recorded])
 
 
 def _speakable(make: Callable[[], Dialogue]) -> Dialogue:

@@ -57,6 +57,11 @@ def _espeak(name: str) -> Voice:
     return Voice("espeak-ng", name, speed=(130, 190), pitch=(35, 65))
 
 
+def _variants(accent: str, *names: str) -> tuple[Voice, ...]:
+    """An accent of espeak-ng in other throats, slower and faster, lower and higher than most people speak."""
+    return tuple(Voice("espeak-ng", f"{accent}+{name}", speed=(115, 205), pitch=(20, 80)) for name in names)
+
+
 def _flite(name: str, pitch: tuple[float, float] | None = None) -> Voice:
     return Voice("flite", name, speed=(0.85, 1.2), pitch=pitch)
 
@@ -86,6 +91,11 @@ VOICES: tuple[Voice, ...] = (
     _espeak("en-gb-x-gbcwmd+m4"),
     _espeak("en-029+m7"),
     _espeak("en-029+f2"),
+    *_variants("en-us", "Alex", "Alicia", "Andy", "Denis", "Gene", "Jacky", "Lee", "Michael", "belinda", "edward"),
+    *_variants("en-us", "grandma", "iven", "linda", "norbert", "quincy", "shelby", "victor", "klatt2", "m8"),
+    *_variants("en", "Andrea", "Annie", "Gene2", "Mike", "adam", "anika", "aunty", "boris", "caleb", "ed"),
+    *_variants("en-gb-x-rp", "grandpa", "iven3", "john", "max", "paul", "rob", "steph", "travis", "zac", "klatt4"),
+    *_variants("en-029", "benjamin", "david", "iven2", "marcelo", "pablo", "robert", "sandro", "steph2"),
     _flite("kal", pitch=(85, 125)),
     _flite("kal16", pitch=(85, 125)),
     _flite("awb"),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from random import Random
 
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import Split, answer, hasty, of_split, question
-from mmchat.world.talk import TOPICS, Dialogue, Sound, Turn, topics_of
+from mmchat.world.phrasing import Split, answer, capitalise, counted, hasty, joined, of_split, question
+from mmchat.world.talk import TOPICS, Dialogue, Sound, Turn, statement, topics_of
 from mmchat.world.text_talk import topic_question
 
 FACT_SHARE_OF_ECHOES = 0.4
 PICTURE_SHARE_OF_ECHOES = 0.3
 HEAR_SHARE_OF_ECHOES = 0.2
+STATEMENT_SHARE_OF_DICTATIONS = 0.35
+LIST_SHARE_OF_DICTATIONS = 0.3  # what is left is words in no order
+NAME_SHARE_OF_WORDS = 0.5
 BARE_SHARE_OF_SOUNDS = 0.4  # a clip of no speech alone, without a typed question
 
 _SOURCE = "text_questions"
@@ -33,6 +37,44 @@ def echo_of(sentence: str, rng: Random, split: Split) -> Dialogue:
     return Dialogue(turns, "transcribe", (sentence.rstrip("?.!"),))
 
 
+def dictation(things: Sequence[Thing], rng: Random, split: Split) -> str:
+    """Something to be written down that is no question: a statement, things counted up, or words in no order.
+
+    Whoever learnt from questions alone hears the beginning of one and guesses the rest; here nothing can be guessed.
+    """
+    chance = rng.random()
+    if chance < STATEMENT_SHARE_OF_DICTATIONS:
+        return _statement(things, rng, split)
+    if chance < STATEMENT_SHARE_OF_DICTATIONS + LIST_SHARE_OF_DICTATIONS:
+        several = [counted(thing, rng.randint(1, 9)) for thing in rng.choices(things, k=rng.randint(1, 4))]
+        return f"{capitalise(joined(several, 'and'))}."
+    words = [_word(thing, rng) for thing in rng.choices(things, k=rng.randint(3, 7))]
+    return f"{capitalise(' '.join(words))}."
+
+
+def _statement(things: Sequence[Thing], rng: Random, split: Split) -> str:
+    """A fact, or what is true of a thing; the things are split, as facts are."""
+    facts = _facts(things, split)
+    thing = rng.choice(of_split(things, split) or things)
+    topic = rng.choice(topics_of(thing))
+    if topic == "fact":
+        return rng.choice(facts or thing.facts)
+    return statement(topic, thing, rng)[0]
+
+
+def _word(thing: Thing, rng: Random) -> str:
+    """One of its names, or a word of what is said of it."""
+    if rng.random() < NAME_SHARE_OF_WORDS:
+        return rng.choice((thing.name, thing.plural))
+    said: list[str] = re.findall("[a-z'-]+", f"{thing.place} {thing.use} {' '.join(thing.facts)}".lower())
+    return rng.choice(said)
+
+
+def _facts(things: Sequence[Thing], split: Split) -> list[str]:
+    """They are split, so that none is spoken in both."""
+    return of_split([fact for thing in things for fact in thing.facts], split)
+
+
 def sound_dialogue(sound: Sound, rng: Random, split: Split) -> Dialogue:
     """A clip in which nobody speaks, alone or with a question that the answer has to disappoint."""
     typed = ""
@@ -43,8 +85,8 @@ def sound_dialogue(sound: Sound, rng: Random, split: Split) -> Dialogue:
 
 
 def _sentence(things: Sequence[Thing], rng: Random, split: Split) -> str:
-    """A question or a fact, as it should be spelt; facts are split too, so that none is spoken in both."""
-    facts = of_split([fact for thing in things for fact in thing.facts], split)
+    """A question or a fact, as it should be spelt."""
+    facts = _facts(things, split)
     if facts and rng.random() < FACT_SHARE_OF_ECHOES:
         return rng.choice(facts)
     if rng.random() < PICTURE_SHARE_OF_ECHOES:

@@ -120,6 +120,25 @@ def test_clips_end_on_a_grid(build: Build) -> None:
     assert {len(clip.waveform) for clip in clips if isinstance(clip, AudioPart)} == {10_240}
 
 
+def test_clips_are_heard_anew_in_each_step_and_the_same_again(build: Build, start: Start) -> None:
+    """A frozen encoder, too, is asked for what it makes of each hearing, and keeps none."""
+
+    def heard(step: int) -> list[str]:
+        spans = [span.media for sequence in stage.batch(step)[0] for span in sequence.spans]
+        return sorted(clip.digest for clip in spans if isinstance(clip, AudioPart))
+
+    folder = start("start", 7, *COMPONENTS)
+    stage = build(start=(folder,), train=("decoder",), batch_size=12)
+    assert heard(0) == heard(1)  # an epoch is one step, and each clip is as it is
+    stage = build(start=(folder,), train=("decoder",), batch_size=12, hear_anew=True)
+    assert heard(0) == heard(0)
+    assert not set(heard(0)) & set(heard(1))
+    stage.module.eval()
+    for step in range(3):
+        stage.loss(stage.batch(step))
+    assert len(stage._cache._kept) == 6  # the pictures
+
+
 def test_rows_with_clips_are_repeated(build: Build) -> None:
     assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
 

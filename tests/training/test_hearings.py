@@ -9,7 +9,7 @@ import pytest
 import torch
 from whisper.audio import log_mel_spectrogram
 
-from mmchat.training.hearings import draw_pace, heard_anew, mask
+from mmchat.training.hearings import draw_pace, heard_anew, mask, said_anew
 
 
 def tone(hertz: float) -> torch.Tensor:
@@ -81,3 +81,17 @@ def test_masking_blanks_a_few_bands_and_frames_and_nothing_else() -> None:
 
 def test_a_clip_of_a_few_frames_can_be_masked() -> None:
     assert mask(torch.rand(80, 2), random.Random(0)).shape == (80, 2)
+
+
+def test_a_clip_said_anew_is_a_little_slower_or_faster() -> None:
+    """And pitch goes with it: a tone of 1000 Hz over 16/14 or 16/18 of its time, between short blanks."""
+    clip = np.sin(2 * np.pi * 1_000 * np.arange(16_000) / 16_000).astype(np.float32)
+    heard = [said_anew(clip, random.Random(seed)) for seed in range(40)]
+    assert {len(each) for each in heard} == {14_000, 15_000, 16_000, 17_000, 18_000}
+    for each in heard:
+        peak = int(np.abs(np.fft.rfft(each)).argmax()) * 16_000 / len(each)
+        assert peak == pytest.approx(1_000 * 16_000 / len(each), rel=0.01)
+        assert each.dtype == np.float32
+        assert 0 <= float((each == 0).mean()) < 0.2
+    assert any((each == 0).mean() > 0.05 for each in heard)
+    np.testing.assert_array_equal(said_anew(clip, random.Random(3)), said_anew(clip, random.Random(3)))

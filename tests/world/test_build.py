@@ -28,7 +28,7 @@ Build = Callable[..., dict[str, int]]
 Parts = list[dict[str, str]]
 
 SMALL = Sizes(pictures=20, texts=20)
-WHOLE = Sizes(pictures=20, regions=20, photos=10, albums=20, spoken=40, recordings=10, texts=20)
+WHOLE = Sizes(pictures=20, regions=20, photos=10, albums=20, spoken=40, dictations=30, recordings=10, texts=20)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ def test_a_spoken_question_is_not_written_beside_its_clip(world: Path) -> None:
             assert len(clips) == len(said) or row["kind"] == "no_speech"
         assert set(transcripts) <= {str(name) for name in files(path.parent)}
     assert spoken == sum(len(rows(path)) for path in world.glob("*/transcripts.jsonl"))
-    assert spoken + silent == 40 + 4 + 10 + 1
+    assert spoken + silent == 40 + 4 + 30 + 3 + 10 + 1
 
 
 def test_what_a_dialogue_asks_aloud_is_written_down_too(world: Path) -> None:
@@ -193,6 +193,28 @@ def test_what_a_dialogue_asks_aloud_is_written_down_too(world: Path) -> None:
         assert row["kind"] == "transcribe"
         assert row["accept"] == [said[clip["audio"]].rstrip("?.!")]
         assert said[clip["audio"]].rstrip("?.!") in row["messages"][-1]["content"][0]["text"]
+
+
+def test_dictations_are_written_down_word_for_word(world: Path) -> None:
+    for split, number in (("train", 30), ("test", 3)):
+        dictations = rows(world / split / "dictations.jsonl")
+        assert len(dictations) == number
+        said = {row["audio"]: row["text"] for row in rows(world / split / "transcripts.jsonl")}
+        for row in dictations:
+            (clip,) = parts_of(row, "audio")
+            assert row["kind"] == "transcribe"
+            assert row["transcripts"] == [said[clip["audio"]]]
+            assert said[clip["audio"]] in row["messages"][-1]["content"][0]["text"]
+
+
+def test_voices_of_recordings_are_as_many_as_wanted_though_others_are_more(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "speak", tone)
+    build(tmp_path / "world", sizes=Sizes(dictations=400))
+    voices = [row["voice"] for row in rows(tmp_path / "world/train/transcripts.jsonl")]
+    assert 0.19 < sum(voice.startswith("flite:") for voice in voices) / len(voices) < 0.31
+    assert len(set(voices)) > 60
 
 
 def test_clips_without_speech_are_among_the_spoken_dialogues(
@@ -325,7 +347,16 @@ def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dic
 
 
 def test_a_kind_of_item_is_as_many_as_its_size() -> None:
-    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, spoken=5, recordings=6, texts=7)
-    expected = {"picture": 1, "region": 2, "photo": 3, "album": 4, "spoken": 5, "recording": 6, "text": 7}
+    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, spoken=5, dictations=6, recordings=7, texts=8)
+    expected = {
+        "picture": 1,
+        "region": 2,
+        "photo": 3,
+        "album": 4,
+        "spoken": 5,
+        "dictation": 6,
+        "recording": 7,
+        "text": 8,
+    }
     assert sizes.by_kind() == expected
     assert set(Sizes().by_kind().values()) == {0}

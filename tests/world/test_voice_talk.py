@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from random import Random
 
 import pytest
 
-from mmchat.world.dialogues import Dialogue, echo_dialogue, echo_of, sound_dialogue
-from mmchat.world.phrasing import Split, of_split
+from mmchat.world.dialogues import Dialogue, dictation, echo_dialogue, echo_of, sound_dialogue
+from mmchat.world.phrasing import NUMBERS, Split, of_split
 from mmchat.world.sounds import SOUNDS
 from mmchat.world.talk import Sound
 from tests.world.small_world import WORLD, holds_accepted, transcript
@@ -62,11 +63,22 @@ def test_an_echo_quotes_what_is_spoken_and_keeps_the_wish_typed() -> None:
         assert holds_accepted(dialogue)
 
 
+def test_dictations_are_statements_lists_and_loose_words() -> None:
+    """None is a question, and few are said twice."""
+    said = [dictation(WORLD, Random(seed), "train") for seed in range(400)]
+    assert all(re.fullmatch(r"[A-Z][A-Za-z', -]+[.]", sentence) for sentence in said)
+    assert len(set(said)) > 300
+    lists = [sentence for sentence in said if sentence.split()[0].lower() in NUMBERS[1:10]]
+    assert 0.2 < len(lists) / len(said) < 0.45
+    assert any(re.fullmatch(r"[A-Z]\w+ [^,]+, \w+ [^,]+ and \w+ [^,]+[.]", sentence) for sentence in lists)
+
+
 def test_no_fact_is_spoken_in_both_splits() -> None:
-    spoken = {
-        split: {echo_dialogue(WORLD, Random(seed), split).turns[0].spoken for seed in range(500)} & set(FACTS)
-        for split in ("train", "test")
-    }
+    def said(split: Split) -> set[str]:
+        echoes = {echo_dialogue(WORLD, Random(seed), split).turns[0].spoken for seed in range(500)}
+        return echoes | {dictation(WORLD, Random(seed), split) for seed in range(500)}
+
+    spoken = {split: said(split) & set(FACTS) for split in ("train", "test")}
     assert spoken == {split: set(of_split(FACTS, split)) for split in ("train", "test")}
 
 
