@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 
 from mmchat.errors import HistoryError
 from mmchat.generation.reply import MediaReceipt, Reply, Timing, Usage
-from mmchat.history.store import History, default_path
+from mmchat.history import schema
+from mmchat.history.store import Feedback, History, Turn, default_path
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart, load_image
 from mmchat.inputs.messages import Message
@@ -87,14 +89,7 @@ def test_an_answer_grows_and_is_whole_in_the_end(history: History) -> None:
     history.write(answer, "a cat", REPLY)
     turn = history.turns(conversation)[-1]
     assert turn.message == Message.assistant("a cat")
-    assert turn.reply == {
-        "media": [{"kind": "image", "name": "cat.png", "tokens": 16, "seconds": None, "note": None}],
-        "usage": {"prompt_tokens": 20, "completion_tokens": 2},
-        "timing": {"load_s": 0.5, "first_token_s": 0.1, "total_s": 0.2},
-        "finish_reason": "stop",
-        "seed": 7,
-        "model": "toy",
-    }
+    assert turn.reply == REPLY
 
 
 def test_media_is_kept_once_and_no_longer_than_it_is_needed(history: History, path: Path) -> None:
@@ -171,6 +166,50 @@ def test_an_answer_without_a_word_is_none(history: History) -> None:
     answer = history.begin_answer(conversation)
     history.write(answer, " ")
     assert history.messages(conversation) == [Message.user("what is this?")]
+
+
+def test_what_is_thought_of_an_answer_is_kept_with_it(history: History) -> None:
+    conversation = said(history, "what is this?")
+    answer = history.begin_answer(conversation)
+    history.write(answer, "a cat", REPLY)
+    assert history.turns(conversation)[-1].feedback == Feedback()
+    thought = Feedback(liked=False, correction="a dog", rejected=("a cow", "a hen"))
+    history.judge(conversation, answer, thought)
+    assert history.turns(conversation)[-1].feedback == thought
+    history.judge(conversation, answer, Feedback(liked=True))
+    assert history.turns(conversation)[-1].feedback == Feedback(liked=True)
+    question = history.turns(conversation)[0].id
+    with pytest.raises(HistoryError, match=f"conversation {conversation} has no answer {question}$"):
+        history.judge(conversation, question, thought)
+    with pytest.raises(HistoryError, match=f"there is no conversation {conversation}$"):
+        history.judge(conversation, answer, thought, owner="somebody else")
+
+
+def test_settings_are_kept_with_a_conversation(history: History) -> None:
+    conversation = said(history, "what is this?")
+    assert history.settings(conversation) == {}
+    history.set_settings(conversation, {"temperature": 0.5, "system": "be brief"})
+    assert history.settings(conversation) == {"temperature": 0.5, "system": "be brief"}
+    assert history.settings(said(history, "hello")) == {}
+    for each in (history.settings, lambda number, owner: history.set_settings(number, {}, owner)):
+        with pytest.raises(HistoryError, match=f"there is no conversation {conversation}$"):
+            each(conversation, "somebody else")
+
+
+def test_a_file_of_the_release_before_is_brought_to_this_one(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(schema._SCHEMA)
+        database.execute("INSERT INTO conversation (owner, title, created, changed) VALUES ('', 'old', 1, 1)")
+        row = (1, "assistant", '[{"type": "text", "text": "a cat"}]', "a cat", 1)
+        database.execute("INSERT INTO message (conversation, role, content, text, created) VALUES (?, ?, ?, ?, ?)", row)
+        database.execute("PRAGMA user_version = 1")
+        database.commit()
+    for _ in range(2):
+        history = History(path)
+        assert history.turns(1) == [Turn(1, Message.assistant("a cat"), None, Feedback())]
+        assert history.settings(1) == {}
+        history.close()
 
 
 def test_nobody_sees_what_is_somebody_elses(history: History) -> None:

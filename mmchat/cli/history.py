@@ -56,13 +56,17 @@ def export(
     numbers: Numbers = None,
     everything: All = False,
     form: Annotated[Form, typer.Option("--form", help="For people, or rows that mmchat train reads.")] = Form.MARKDOWN,
+    feedback: Annotated[
+        bool, typer.Option("--feedback", help="What was thought of the answers, as preferences to train on.")
+    ] = False,
 ) -> None:
     """Write conversations and their media as files."""
     from mmchat.history.export import write_folder
 
     history = _history()
     chosen = [history.conversation(number) for number in _chosen(history, numbers, everything)]
-    write_folder(folder, [(each, history.turns(each.id)) for each in chosen], markdown=form is Form.MARKDOWN)
+    conversations = [(each, history.turns(each.id)) for each in chosen]
+    write_folder(folder, conversations, "feedback" if feedback else form.value)
     console.note(f"{len(chosen)} written to {folder}")
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmchat.errors import HistoryError
-from mmchat.history.store import Conversation, Turn, encoded
+from mmchat.history.store import Conversation, Turn
+from mmchat.history.values import encoded
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, Part, TextPart
+
+Form = Literal["markdown", "jsonl", "feedback"]
+"""A Markdown file each, for people; `dialogues.jsonl`, which `mmchat train` reads; or `preferences.jsonl` and
+`ratings.jsonl`, for training on what people thought of the answers."""
 
 _SPEAKERS = {"user": "You", "system": "System"}
 
@@ -27,20 +32,20 @@ def to_markdown(conversation: Conversation, turns: Sequence[Turn], media: bool =
     """
     lines = [f"# {conversation.title}", "", f"{datetime.fromtimestamp(conversation.changed):%Y-%m-%d %H:%M}", ""]
     for turn in turns:
-        model = "mmchat" if turn.reply is None else turn.reply["model"]
+        model = "mmchat" if turn.reply is None else turn.reply.model
         lines += [f"**{_SPEAKERS.get(turn.message.role, model)}**", ""]
         for part in turn.message.content:
             lines += [_in_markdown(part, media), ""]
     return "\n".join(lines)
 
 
-def write_folder(folder: Path, conversations: Sequence[tuple[Conversation, Sequence[Turn]]], *, markdown: bool) -> None:
-    """Write conversations and their media: a Markdown file each, or a `dialogues.jsonl` that `mmchat train` reads.
+def write_folder(folder: Path, conversations: Sequence[tuple[Conversation, Sequence[Turn]]], form: Form) -> None:
+    """Write conversations and their media.
 
     Args:
         folder: it must not be there yet, or be empty.
         conversations: with their turns.
-        markdown: the form.
+        form: what is written of them.
 
     Raises:
         HistoryError: the folder is in use or cannot be written.
@@ -49,21 +54,55 @@ def write_folder(folder: Path, conversations: Sequence[tuple[Conversation, Seque
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise HistoryError(f"{folder} is in use: name another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        rows = []
-        for conversation, turns in conversations:
-            messages = [turn.message for turn in turns]
-            for part in (part for message in messages for part in message.media):
-                path = folder / file_name(part)
-                path.parent.mkdir(exist_ok=True)
-                path.write_bytes(encoded(part))
-            if markdown:
-                text = to_markdown(conversation, turns, media=True)
-                (folder / f"{conversation.id}.md").write_text(text, encoding="utf-8")
-            rows.append(json.dumps({"messages": list(map(_row, messages))}, ensure_ascii=False) + "\n")
-        if not markdown:
-            (folder / "dialogues.jsonl").write_text("".join(rows), encoding="utf-8")
+        for _, turns in conversations:
+            _write_media(folder, turns)
+        match form:
+            case "markdown":
+                for conversation, turns in conversations:
+                    text = to_markdown(conversation, turns, media=True)
+                    (folder / f"{conversation.id}.md").write_text(text, encoding="utf-8")
+            case "jsonl":
+                rows = [{"messages": [_row(turn.message) for turn in turns]} for _, turns in conversations]
+                _write_rows(folder / "dialogues.jsonl", rows)
+            case "feedback":
+                _write_rows(folder / "preferences.jsonl", [row for _, turns in conversations for row in _pairs(turns)])
+                _write_rows(folder / "ratings.jsonl", [row for _, turns in conversations for row in _ratings(turns)])
     except OSError as error:
         raise HistoryError(f"{folder}: cannot be written: {error.strerror}") from error
+
+
+def _write_media(folder: Path, turns: Sequence[Turn]) -> None:
+    for part in (part for turn in turns for part in turn.message.media):
+        path = folder / file_name(part)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(part))
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _pairs(turns: Sequence[Turn]) -> Iterator[dict[str, Any]]:
+    """For each answer that another was better than, or that was better than others, a pair as TRL's DPO reads it."""
+    for place, turn in enumerate(turns):
+        answer, thought = turn.message.text, turn.feedback
+        best = thought.correction or answer
+        worse = [*thought.rejected, *([answer] if thought.correction else [])]
+        for rejected in worse:
+            prompt = [_row(earlier.message) for earlier in turns[:place]]
+            yield {"prompt": prompt, "chosen": [_said(best)], "rejected": [_said(rejected)]}
+
+
+def _ratings(turns: Sequence[Turn]) -> Iterator[dict[str, Any]]:
+    """For each answer with a thumb up or down, a row as TRL's KTO reads it."""
+    for place, turn in enumerate(turns):
+        if turn.feedback.liked is not None:
+            prompt = [_row(earlier.message) for earlier in turns[:place]]
+            yield {"prompt": prompt, "completion": [_said(turn.message.text)], "label": turn.feedback.liked}
+
+
+def _said(text: str) -> dict[str, Any]:
+    return _row(Message.assistant(text))
 
 
 def file_name(part: ImagePart | AudioPart) -> str:

@@ -7,65 +7,38 @@ as where a photograph was taken, is not kept.
 
 from __future__ import annotations
 
-import io
 import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-import soundfile
-from PIL import Image
 
 from mmchat.errors import HistoryError
 from mmchat.generation.reply import Reply
-from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
-from mmchat.inputs.image import ImagePart
+from mmchat.history.schema import prepare
+from mmchat.history.values import decoded, encoded, part_to_json, reply_from_json, reply_to_json
 from mmchat.inputs.messages import Message, Part, TextPart
 
-_VERSION = 1
 _TITLE = 60  # characters
 _PATIENCE_S = 10.0
 """How long one program waits for another to finish writing."""
-_SCHEMA = """
-CREATE TABLE conversation (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    owner TEXT NOT NULL,
-    title TEXT NOT NULL,
-    created REAL NOT NULL,
-    changed REAL NOT NULL
-);
-CREATE INDEX conversation_changed ON conversation (owner, changed);
-CREATE TABLE message (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    conversation INTEGER NOT NULL REFERENCES conversation ON DELETE CASCADE,
-    role TEXT NOT NULL,
-    content TEXT NOT NULL,
-    text TEXT NOT NULL,
-    reply TEXT,
-    created REAL NOT NULL
-);
-CREATE INDEX message_conversation ON message (conversation, id);
-CREATE TABLE media (
-    digest TEXT PRIMARY KEY,
-    data BLOB NOT NULL
-);
-CREATE TABLE message_media (
-    message INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
-    digest TEXT NOT NULL REFERENCES media,
-    PRIMARY KEY (message, digest)
-);
-CREATE TRIGGER forget_media AFTER DELETE ON message_media
-WHEN NOT EXISTS (SELECT 1 FROM message_media WHERE digest = OLD.digest)
-BEGIN
-    DELETE FROM media WHERE digest = OLD.digest;
-END;
-"""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a person thought of an answer."""
+
+    liked: bool | None = None
+    correction: str = ""
+    """What would have been right."""
+    rejected: tuple[str, ...] = ()
+    """Other answers to the same question that were not chosen."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +58,9 @@ class Turn:
 
     id: int
     message: Message
-    reply: dict[str, Any] | None
-    """Of an answer that was whole: receipts, usage, timing, why it ended, seed and model."""
+    reply: Reply | None
+    """Of an answer that was whole."""
+    feedback: Feedback
 
 
 class History:
@@ -157,8 +131,8 @@ class History:
         Raises:
             HistoryError: there is no such message.
         """
-        told = None if reply is None else json.dumps(_reply_to_json(reply))
-        content = json.dumps([_part_to_json(TextPart(text))])
+        told = None if reply is None else json.dumps(reply_to_json(reply))
+        content = json.dumps([part_to_json(TextPart(text))])
         with self._change() as change:
             row = change.execute(
                 "UPDATE message SET content = ?, text = ?, reply = ? WHERE id = ?", (content, text, told, message)
@@ -174,14 +148,18 @@ class History:
         """
         self._check(conversation, owner)
         rows = self._rows(
-            "SELECT id, role, content, reply FROM message WHERE conversation = ? ORDER BY id", (conversation,)
+            "SELECT id, role, content, text, reply, feedback FROM message WHERE conversation = ? ORDER BY id",
+            (conversation,),
         )
         turns = []
-        for number, role, content, reply in rows:
+        for number, role, content, text, reply, feedback in rows:
             parts = json.loads(content)
             if any(part["type"] != "text" or part["text"].strip() for part in parts):
                 message = Message(role, tuple(self._part(part) for part in parts))
-                turns.append(Turn(number, message, None if reply is None else json.loads(reply)))
+                given = json.loads(feedback or "{}")
+                given["rejected"] = tuple(given.get("rejected", ()))
+                whole = None if reply is None else reply_from_json(json.loads(reply), text)
+                turns.append(Turn(number, message, whole, Feedback(**given)))
         return turns
 
     def messages(self, conversation: int, owner: str = "") -> list[Message]:
@@ -242,6 +220,42 @@ class History:
         with self._change() as change:
             change.execute("DELETE FROM conversation WHERE id = ?", (conversation,))
 
+    def judge(self, conversation: int, message: int, feedback: Feedback, owner: str = "") -> None:
+        """Keep what a person thinks of an answer, in the place of what they thought before.
+
+        Raises:
+            HistoryError: as for `turns`, or the message is none of its answers.
+        """
+        self._check(conversation, owner)
+        with self._change() as change:
+            row = change.execute(
+                "UPDATE message SET feedback = ? WHERE conversation = ? AND id = ? AND role = 'assistant'",
+                (json.dumps(asdict(feedback)), conversation, message),
+            )
+            if not row.rowcount:
+                raise HistoryError(f"conversation {conversation} has no answer {message}")
+
+    def settings(self, conversation: int, owner: str = "") -> dict[str, Any]:
+        """What `set_settings` was given last; empty before.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        self._check(conversation, owner)
+        ((text,),) = self._rows("SELECT settings FROM conversation WHERE id = ?", (conversation,))
+        settings: dict[str, Any] = json.loads(text)
+        return settings
+
+    def set_settings(self, conversation: int, settings: Mapping[str, Any], owner: str = "") -> None:
+        """Keep the settings of a conversation, which mean nothing here.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        self._check(conversation, owner)
+        with self._change() as change:
+            change.execute("UPDATE conversation SET settings = ? WHERE id = ?", (json.dumps(settings), conversation))
+
     def cut(self, conversation: int, message: int, owner: str = "") -> None:
         """Forget a message and all behind it, to ask again or otherwise.
 
@@ -257,13 +271,7 @@ class History:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
             self._database.execute(f"PRAGMA {pragma}").close()
         with self._change() as change:
-            (version,) = change.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                raise HistoryError(f"{self.path} is the history of a later release: upgrade mmchat, or move it away")
-            if version == 0:
-                for statement in _statements(_SCHEMA):
-                    change.execute(statement)
-                change.execute(f"PRAGMA user_version = {_VERSION}")
+            prepare(change, self.path)
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Cursor]:
@@ -298,11 +306,7 @@ class History:
         if value["type"] == "text":
             return TextPart(value["text"])
         ((data,),) = self._rows("SELECT data FROM media WHERE digest = ?", (value["digest"],))
-        if value["type"] == "image":
-            with Image.open(io.BytesIO(data)) as image:
-                image.load()
-                return ImagePart(image, value["name"], value["note"])
-        return AudioPart(soundfile.read(io.BytesIO(data), dtype="float32")[0], value["name"], value["note"])
+        return decoded(value, data)
 
 
 _ESCAPED = str.maketrans({"%": r"\%", "_": r"\_", "\\": "\\\\"})
@@ -325,7 +329,7 @@ def _insert(change: sqlite3.Cursor, conversation: int, role: str, content: Seque
     text = "".join(part.text for part in content if isinstance(part, TextPart))
     row = change.execute(
         "INSERT INTO message (conversation, role, content, text, created) VALUES (?, ?, ?, ?, ?)",
-        (conversation, role, json.dumps(list(map(_part_to_json, content))), text, now),
+        (conversation, role, json.dumps(list(map(part_to_json, content))), text, now),
     )
     return _id(row)
 
@@ -335,41 +339,7 @@ def _id(cursor: sqlite3.Cursor) -> int:
     return cursor.lastrowid
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; `executescript` would end the transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
 def _title(message: Message) -> str:
     """The first words of a message, or the names of its media."""
     words = " ".join(message.text.split()) or ", ".join(part.name for part in message.media)
     return words if len(words) <= _TITLE else f"{words[: _TITLE - 1].rstrip()}…"
-
-
-def _part_to_json(part: Part) -> dict[str, Any]:
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case ImagePart():
-            return {"type": "image", "digest": part.digest, "name": part.name, "note": part.note}
-        case AudioPart():
-            return {"type": "audio", "digest": part.digest, "name": part.name, "note": part.note}
-
-
-def _reply_to_json(reply: Reply) -> dict[str, Any]:
-    return {name: value for name, value in asdict(reply).items() if name != "text"}
-
-
-def encoded(part: ImagePart | AudioPart) -> bytes:
-    """A PNG or WAV file with the same pixels or samples, to the bit, and nothing else."""
-    file = io.BytesIO()
-    if isinstance(part, ImagePart):
-        Image.frombytes("RGB", part.image.size, part.image.tobytes()).save(file, "PNG", compress_level=3)
-    else:
-        soundfile.write(file, part.waveform, SAMPLE_RATE, format="WAV", subtype="FLOAT")
-    return file.getvalue()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_assistant import FakeAssistant, Run, Screen
 
 from mmchat.cli import keeping
 from mmchat.errors import FailureError, HistoryError
-from mmchat.history.store import History
+from mmchat.history.store import Feedback, History
 from mmchat.inputs.messages import Message
 
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d"
@@ -199,6 +200,31 @@ def test_an_export_for_people_links_its_media(run: Run, tmp_path: Path) -> None:
     assert len(linked) == 2
     assert all((tmp_path / "out" / name).is_file() for name in linked)
     assert run("history", "export", "out", "2") == Screen(2, "", "mmchat: out is in use: name another folder\n")
+
+
+@pytest.mark.usefixtures("two")
+def test_what_was_thought_of_answers_is_exported_to_train_on(run: Run, kept: Path, tmp_path: Path) -> None:
+    """A correction is a pair, so is each answer that was not chosen; a thumb is a rating."""
+    history = History(kept)
+    question, answer = history.turns(1)
+    thought = Feedback(liked=False, correction="a dog", rejected=("a cow",))
+    history.judge(1, answer.id, thought)
+    history.close()
+    assert run("history", "export", "liked", "--all", "--feedback") == Screen(0, "", "2 written to liked\n")
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (tmp_path / "liked" / name).read_text(encoding="utf-8").splitlines()]
+
+    def text(message: dict[str, Any]) -> str:
+        return Message.from_dict(message, tmp_path / "liked").text
+
+    pairs, (rating,) = rows("preferences.jsonl"), rows("ratings.jsonl")
+    told = [tuple(text(row[side][0]) for side in ("chosen", "rejected")) for row in pairs]
+    assert told == [("a dog", "a cow"), ("a dog", answer.message.text)]
+    for row in (*pairs, rating):
+        (prompt,) = (Message.from_dict(message, tmp_path / "liked") for message in row["prompt"])
+        assert [part.digest for part in prompt.media] == [part.digest for part in question.message.media]
+    assert (text(rating["completion"][0]), rating["label"]) == (answer.message.text, False)
 
 
 def test_only_what_is_wanted_is_opened(kept: Path) -> None:
