@@ -41,6 +41,10 @@ class Feedback:
     """Other answers to the same question that were not chosen."""
 
 
+NONE = Feedback()
+"""Nothing was thought of it, as far as is known."""
+
+
 @dataclass(frozen=True)
 class Conversation:
     """What a list shows of a conversation."""

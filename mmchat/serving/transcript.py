@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmchat.assistant import Reply
 from mmchat.errors import UserError
+from mmchat.history.store import NONE, Feedback, Turn
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, load_media
@@ -22,6 +24,11 @@ STOPPED = "stopped"
 """The receipt of an answer that the person stopped."""
 WAITING = "…"
 """Shown until the first word."""
+LIKE, DISLIKE = "Like", "Dislike"
+LOOKED = "Where it looked"
+LOOK = "look"
+KEEP = "keep "
+"""Values of what can be done with an answer; that of a choice ends with its number."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,63 @@ class Exchange:
         question: the same with its media decoded.
         answer: the text so far.
         receipt: the line under the answer; empty while the answer is still being written.
+        choices: the answers to choose from, where there are several; `answer` is the first of them.
+        feedback: what the person thought of the answer.
+        question_id: of the question in the history; None where it is not kept.
+        answer_id: of the answer, likewise.
     """
 
     draft: Draft
     question: Message
     answer: str = ""
     receipt: str = ""
+    choices: tuple[str, ...] = ()
+    feedback: Feedback = NONE
+    question_id: int | None = None
+    answer_id: int | None = None
+
+    @property
+    def looked(self) -> bool:
+        """Whether there is media that the answer may depend on."""
+        return bool(self.answer.strip() and self.receipt and self.question.media)
 
 
 Transcript = tuple[Exchange, ...]
+
+
+@dataclass(frozen=True)
+class Chat:
+    """What a tab holds: a transcript, and the number of its conversation in the history if it is kept."""
+
+    transcript: Transcript = ()
+    number: int | None = None
+
+    def put(self, place: int, exchange: Exchange) -> Chat:
+        """With another exchange in a place."""
+        exchanges = list(self.transcript)
+        exchanges[place] = exchange
+        return replace(self, transcript=tuple(exchanges))
+
+
+def restored(turns: Sequence[Turn], show: Callable[[ImagePart | AudioPart], str]) -> Transcript:
+    """The transcript of a conversation that was kept; system prompts are left to the settings.
+
+    Args:
+        turns: all of it.
+        show: a file of a picture or clip, for the browser.
+    """
+    exchanges: list[Exchange] = []
+    for turn in turns:
+        message = turn.message
+        if message.role == "user":
+            draft = Draft(message.text, tuple(show(part) for part in message.media))
+            exchanges.append(Exchange(draft, message, receipt=STOPPED, question_id=turn.id))
+        elif message.role == "assistant" and exchanges:
+            line = STOPPED if turn.reply is None else receipt(turn.reply)
+            exchanges[-1] = replace(
+                exchanges[-1], answer=message.text, receipt=line, feedback=turn.feedback, answer_id=turn.id
+            )
+    return tuple(exchanges)
 
 
 def to_messages(transcript: Transcript) -> list[Message]:
@@ -79,17 +134,39 @@ def to_bubbles(transcript: Transcript, problem: str | None = None) -> list[dict[
         if exchange.draft.text.strip():
             shown.append(_text(as_typed(exchange.draft.text)))
         bubbles.append({"role": "user", "content": shown})
-        said = [_text(exchange.answer or WAITING)] if exchange.answer or not exchange.receipt else []
-        if exchange.receipt:
-            said.append(_text(f"<small>{as_typed(exchange.receipt)}</small>"))
-        bubbles.append({"role": "assistant", "content": said})
+        bubbles.append(_answer_bubble(exchange))
     if problem is not None:
         bubbles.append({"role": "assistant", "content": [_text(as_problem(problem))]})
     return bubbles
 
 
-def upto(transcript: Transcript, bubble: int | tuple[int, int]) -> tuple[Transcript, Draft]:
-    """What was said before a bubble of `to_bubbles`, or before the question that it answers; and that question.
+def _answer_bubble(exchange: Exchange) -> dict[str, Any]:
+    """The answer, or the choices, with the line under it and what can be done with it."""
+    if exchange.choices:
+        said = [_text(choice or WAITING) for choice in exchange.choices]
+    else:
+        said = [_text(exchange.answer or WAITING)] if exchange.answer or not exchange.receipt else []
+    if exchange.receipt:
+        said.append(_text(f"<small>{as_typed(exchange.receipt)}</small>"))
+    bubble: dict[str, Any] = {"role": "assistant", "content": said}
+    if exchange.choices and exchange.receipt:
+        bubble["options"] = [
+            {"value": f"{KEEP}{number}", "label": f"Keep answer {number + 1}"}
+            for number in range(len(exchange.choices))
+        ]
+    elif exchange.looked:
+        bubble["options"] = [{"value": LOOK, "label": LOOKED}]
+    return bubble
+
+
+def feedback_of(transcript: Transcript) -> list[str | None]:
+    """The thumb of each answer, as `gradio.Chatbot` takes them."""
+    thumbs = {True: LIKE, False: DISLIKE, None: None}
+    return [thumbs[exchange.feedback.liked] for exchange in transcript]
+
+
+def place_of(transcript: Transcript, bubble: int | Sequence[int]) -> int:
+    """Which exchange a bubble of `to_bubbles` belongs to.
 
     Args:
         transcript: all of it.
@@ -98,10 +175,10 @@ def upto(transcript: Transcript, bubble: int | tuple[int, int]) -> tuple[Transcr
     Raises:
         UserError: there is no such bubble any more.
     """
-    number = (bubble if isinstance(bubble, int) else bubble[0]) // 2
-    if not 0 <= number < len(transcript):
+    place = (bubble if isinstance(bubble, int) else bubble[0]) // 2
+    if not 0 <= place < len(transcript):
         raise UserError("this message is no longer there: reload the page")
-    return transcript[:number], transcript[number].draft
+    return place
 
 
 def edited(draft: Draft, shown: str) -> Draft:

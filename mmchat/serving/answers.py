@@ -1,0 +1,206 @@
+"""Messages answered on the page: what it shows meanwhile, and what is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+import gradio as gr
+
+from mmchat.assistant import Assistant, Reply, ReplyStream
+from mmchat.errors import MmchatError
+from mmchat.history.store import Feedback
+from mmchat.serving.settings import Settings
+from mmchat.serving.shelf import Shelf
+from mmchat.serving.transcript import (
+    STOPPED,
+    Chat,
+    Draft,
+    Exchange,
+    edited,
+    feedback_of,
+    place_of,
+    receipt,
+    to_bubbles,
+    to_messages,
+)
+
+REDRAW_SECONDS = 0.05
+"""The chat is redrawn at most this often: redrawing costs more than a small model's token."""
+
+logger = logging.getLogger(__name__)
+
+View = tuple[Chat, Any, Any, Any, int | None]
+"""The chat, its bubbles, the composer, the list of conversations, and which of them is open."""
+
+
+def ask(
+    assistant: Callable[[], Assistant], draft: Draft, chat: Chat, settings: Settings, shelf: Shelf
+) -> Iterator[View]:
+    """Views of the page while one message is answered; closing this stops the work.
+
+    After an error the chat is what it was before, and the draft stands in the composer again.
+
+    Args:
+        assistant: gives the assistant.
+        draft: the message.
+        chat: all before it.
+        settings: how it is answered.
+        shelf: where all of it is kept.
+    """
+    before = chat
+    try:
+        chat = replace(chat, transcript=(*chat.transcript, Exchange(draft, draft.to_message())))
+        yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True))
+        chat = shelf.asked(chat, settings)
+        listing = listed(shelf, chat.number)
+        with ExitStack() as stack:
+            streams = [stack.enter_context(closing(each)) for each in _streams(assistant(), chat, settings)]
+            for texts in _paced(_together(streams)):
+                chat = _written(chat, texts)
+                shelf.said(chat.transcript[-1])
+                yield working(chat, listing=listing)
+        replies = [stream.reply for stream in streams if stream.reply is not None]
+        chat = _answered(chat, replies)
+        shelf.said(chat.transcript[-1], replies[0])
+        yield resting(chat, listing=listing)
+    except MmchatError as error:
+        if chat is not before:
+            shelf.cut(chat, chat.transcript[-1])
+        yield resting(replace(before, number=chat.number), str(error), draft)
+    except Exception:
+        # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
+        logger.exception("an answer failed")
+        yield resting(before, "something went wrong on our side; the server's log says what", draft)
+
+
+def ask_again(
+    assistant: Callable[[], Assistant],
+    bubble: int | Sequence[int],
+    chat: Chat,
+    settings: Settings,
+    shelf: Shelf,
+    shown: str | None = None,
+) -> Iterator[View]:
+    """Views of the page while a message is answered again, or with other words; all behind it is gone.
+
+    Args:
+        assistant: gives the assistant.
+        bubble: as for `place_of`.
+        chat: all of it.
+        settings: how it is answered.
+        shelf: where all of it is kept.
+        shown: as for `edited`; None leaves the words.
+    """
+    try:
+        place = place_of(chat.transcript, bubble)
+    except MmchatError as error:
+        yield resting(chat, str(error))
+        return
+    old = chat.transcript[place]
+    shelf.cut(chat, old)
+    draft = old.draft if shown is None else edited(old.draft, shown)
+    yield from ask(assistant, draft, replace(chat, transcript=chat.transcript[:place]), settings, shelf)
+
+
+def choose(bubble: int | Sequence[int], number: int, chat: Chat, shelf: Shelf) -> View:
+    """One of several answers is the answer from now on; the others are remembered as those that it was better than."""
+    place = place_of(chat.transcript, bubble)
+    exchange = chat.transcript[place]
+    rejected = tuple(text for index, text in enumerate(exchange.choices) if index != number)
+    chosen = replace(
+        exchange, answer=exchange.choices[number], choices=(), feedback=replace(exchange.feedback, rejected=rejected)
+    )
+    chat = chat.put(place, chosen)
+    shelf.said(chosen)
+    shelf.judged(chat, chosen)
+    return resting(chat)
+
+
+def judge(bubble: int | Sequence[int], feedback: Callable[[Feedback], Feedback], chat: Chat, shelf: Shelf) -> Chat:
+    """The chat with something thought of an answer."""
+    place = place_of(chat.transcript, bubble)
+    exchange = chat.transcript[place]
+    chat = chat.put(place, replace(exchange, feedback=feedback(exchange.feedback)))
+    shelf.judged(chat, chat.transcript[place])
+    return chat
+
+
+def settle(chat: Chat, shelf: Shelf) -> View:
+    """After a stop: what was written stays; a message that got no word yet goes back into the composer."""
+    if not chat.transcript or chat.transcript[-1].receipt:
+        return resting(chat)
+    last = chat.transcript[-1]
+    if not last.answer:
+        shelf.cut(chat, last)
+        return resting(replace(chat, transcript=chat.transcript[:-1]), draft=last.draft)
+    return resting(chat.put(-1, replace(last, receipt=STOPPED)))
+
+
+def working(chat: Chat, composer: Any = None, listing: Any = None) -> View:
+    """An answer is being written; the composer may hold the next message already.
+
+    The list stands in all of its views: of those in quick succession a browser skips some.
+    """
+    return chat, to_bubbles(chat.transcript), composer or gr.skip(), listing or gr.skip(), chat.number
+
+
+def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, listing: Any = None) -> View:
+    """Nothing is being written: the composer takes the next message, or the draft that could not be answered."""
+    buttons = {"submit_btn": True, "stop_btn": False}
+    if draft is None:
+        composer = gr.MultimodalTextbox(**buttons)  # without a value, what was typed meanwhile stays
+    else:
+        composer = gr.MultimodalTextbox(value={"text": draft.text, "files": list(draft.files)}, **buttons)
+    bubbles = gr.Chatbot(value=to_bubbles(chat.transcript, problem), feedback_value=feedback_of(chat.transcript))
+    return chat, bubbles, composer, listing or gr.skip(), chat.number
+
+
+def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
+    """The list of conversations, with one of them as the open one."""
+    try:
+        found = [(each.title, each.id) for each in shelf.list(search)]
+    except MmchatError as error:
+        gr.Warning(str(error))
+        return gr.skip()
+    return gr.Radio(choices=found, value=number if number in [each for _, each in found] else None)
+
+
+def _streams(assistant: Assistant, chat: Chat, settings: Settings) -> list[ReplyStream]:
+    """The answers, which are all being written already; with a seed, those of the seeds behind it."""
+    conversation, options = to_messages(chat.transcript), settings.options()
+    seeds = [None if settings.seed is None else settings.seed + index for index in range(settings.answers)]
+    return [assistant.stream(conversation, **{**options, "seed": seed}) for seed in seeds]
+
+
+def _together(streams: Sequence[ReplyStream]) -> Iterator[list[str]]:
+    """The texts so far, each time there is a piece more of one."""
+    texts = [""] * len(streams)
+    for pieces in zip_longest(*streams, fillvalue=""):
+        texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+        yield texts
+
+
+def _paced(texts: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The texts at most every `REDRAW_SECONDS`, from the first word on; what came since is in the next ones."""
+    drawn = float("-inf")
+    for each in texts:
+        if any(text.strip() for text in each) and time.monotonic() - drawn >= REDRAW_SECONDS:
+            yield each
+            drawn = time.monotonic()
+
+
+def _written(chat: Chat, texts: Sequence[str]) -> Chat:
+    """The first answer is the answer until another is chosen."""
+    choices = tuple(texts) if len(texts) > 1 else ()
+    return chat.put(-1, replace(chat.transcript[-1], answer=texts[0], choices=choices))
+
+
+def _answered(chat: Chat, replies: Sequence[Reply]) -> Chat:
+    chat = _written(chat, [reply.text for reply in replies])
+    return chat.put(-1, replace(chat.transcript[-1], receipt=receipt(replies[0])))

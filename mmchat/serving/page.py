@@ -1,0 +1,287 @@
+"""The page: type, drop pictures and record voice in one message; the answer streams, and what was said is kept.
+
+A tab's chat lives in `gradio.State`, which never leaves the server. The bubbles are drawn from it and never read back,
+so a browser can neither forge a turn nor name a file of the host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from mmchat.assistant import AssistantInfo
+from mmchat.errors import BusyError, MmchatError
+from mmchat.serving import answers
+from mmchat.serving.answers import View
+from mmchat.serving.backing import Backing
+from mmchat.serving.panels import Correcting, Looking
+from mmchat.serving.settings import MOST_ANSWERS, Settings
+from mmchat.serving.transcript import (
+    DISLIKE,
+    KEEP,
+    LIKE,
+    LOOKED,
+    Chat,
+    Draft,
+    as_problem,
+    as_typed,
+    feedback_of,
+    to_bubbles,
+)
+from mmchat.serving.words import MICROPHONE_OFF, WORDS
+
+TITLE = "mmchat"
+FILE_TYPES = ["image", "audio", ".opus", ".flac", ".aiff", ".webp"]  # some systems do not know what the last ones are
+ANSWERS_AT_ONCE = 16
+"""Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
+EXAMPLES = ("where does a penguin live?", "what sound does a cow make?", "what is a hammer for?")
+"""Questions for an empty chat, which the bundled model can answer."""
+FORGET_SECONDS = 24 * 3600
+"""Age at which uploads are deleted; what is still in use is younger."""
+
+CSS = """
+.gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
+#about h2, #about p { margin: 0; }
+#chat .placeholder { padding: 1rem; text-align: center; }
+#chat img { max-height: 12rem; width: auto; }
+#chat small { opacity: 0.7; }
+#conversations .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 40vh; overflow-y: auto; }
+#conversations label { width: 100%; }
+#conversations label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+/* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
+   that was edited beside them never arrives. */
+#chat .message-buttons:has(.download-link) { display: none; }
+"""
+_READ_ALOUD = """() => {
+    const speech = window.speechSynthesis;
+    if (speech.speaking) { speech.cancel(); return; }
+    const said = [...document.querySelectorAll('#chat .bot .prose')].filter((each) => !each.querySelector('small'));
+    if (said.length) speech.speak(new SpeechSynthesisUtterance(said[said.length - 1].innerText));
+}"""
+_MARK_ADDRESS = """(number) => {
+    const address = new URL(window.location);
+    if (number) address.searchParams.set('chat', number); else address.searchParams.delete('chat');
+    window.history.replaceState(null, '', address);
+}"""
+_MICROPHONE = f"""() => navigator.mediaDevices ? '' :
+    {json.dumps(MICROPHONE_OFF)}[navigator.language.startsWith('zh') ? 'zh' : 'en']"""
+
+
+def build_page(backing: Backing) -> gr.Blocks:
+    """The page over an assistant."""
+    with gr.Blocks(
+        title=TITLE,
+        fill_height=True,
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(3600, FORGET_SECONDS),
+    ) as page:
+        chat = gr.State(Chat())
+        sidebar = _Sidebar(kept=backing.history is not None)
+        about = gr.Markdown(f"## {TITLE}", elem_id="about")
+        bubbles = gr.Chatbot(
+            show_label=False,
+            buttons=["copy"],
+            editable="user",
+            scale=1,
+            min_height=200,
+            elem_id="chat",
+            feedback_options=(LIKE, DISLIKE, LOOKED),
+        )
+        correcting = Correcting()
+        looking = Looking()
+        notice = gr.Markdown(elem_id="notice", container=False)
+        composer = gr.MultimodalTextbox(
+            placeholder=WORDS("ask"),
+            label=WORDS("message"),
+            show_label=False,
+            sources=["upload", "microphone"],
+            file_count="multiple",
+            file_types=FILE_TYPES,
+            max_plain_text_length=1_000_000,  # a long text that is pasted stays text instead of becoming a file
+            autofocus=True,
+            elem_id="composer",
+        )
+        number = gr.Number(visible="hidden")
+        number.change(None, number, None, js=_MARK_ADDRESS, api_visibility="private")
+        view = [chat, bubbles, composer, sidebar.listing, number]
+        _wire_answers(backing, view, sidebar)
+        _wire_history(backing, view, sidebar)
+        correcting.wire(backing, chat, bubbles)
+        looking.wire(backing, chat, bubbles)
+        page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
+        page.load(None, None, notice, js=_MICROPHONE, api_visibility="private")
+    return page
+
+
+class _Sidebar:
+    """Conversations and settings."""
+
+    def __init__(self, *, kept: bool) -> None:
+        with gr.Sidebar(open=False, width=320):
+            self.new = gr.Button(WORDS("new"), variant="primary", size="sm")
+            self.search = gr.Textbox(placeholder=WORDS("search"), label=WORDS("search"), show_label=False, visible=kept)
+            self.listing = gr.Radio(label=WORDS("conversations"), visible=kept, elem_id="conversations")
+            self.title = gr.Textbox(placeholder=WORDS("title"), label=WORDS("title"), show_label=False, visible=kept)
+            with gr.Row(visible=kept):
+                self.rename = gr.Button(WORDS("rename"), size="sm", min_width=80)
+                self.delete = gr.Button(WORDS("delete"), size="sm", variant="stop", min_width=80)
+            self.aloud = gr.Button(WORDS("read_aloud"), size="sm")
+            with gr.Accordion(WORDS("settings"), open=False):
+                self.settings: list[Any] = [
+                    gr.Textbox(label=WORDS("system"), lines=2, max_lines=6),
+                    gr.Slider(0, 2, 0, step=0.05, label=WORDS("temperature")),
+                    gr.Slider(0.05, 1, 1, step=0.05, label=WORDS("top_p")),
+                    gr.Slider(1, 2, 1, step=0.05, label=WORDS("repetition_penalty")),
+                    gr.Number(label=WORDS("seed"), precision=0, minimum=0, maximum=2**31 - 1, value=None),
+                    gr.Slider(1, 1024, 96, step=1, label=WORDS("max_new_tokens")),
+                    gr.Slider(1, MOST_ANSWERS, 1, step=1, label=WORDS("answers")),
+                ]
+
+
+def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
+    """All that asks for an answer, and what stops it."""
+    chat, bubbles, composer, *_ = view
+
+    def limited(request: gr.Request, before: Chat, views: Iterator[View], draft: Draft | None = None) -> Iterator[View]:
+        try:
+            with backing.limits.answering(backing.visitors.caller(request)):
+                yield from views
+        except BusyError as error:
+            yield answers.resting(before, str(error), draft)
+
+    def ask(request: gr.Request, composed: dict[str, Any], before: Chat, *settings: Any) -> Iterator[View]:
+        draft = Draft(composed["text"], tuple(composed["files"]))
+        views = answers.ask(backing.assistant, draft, before, _read(settings), backing.shelf(request))
+        yield from limited(request, before, views, draft)
+
+    def example(what: gr.SelectData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
+        yield from ask(request, {"text": str(what.value["text"]), "files": []}, before, *settings)
+
+    def retry(what: gr.RetryData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
+        chosen = _read(settings).again()
+        views = answers.ask_again(backing.assistant, what.index, before, chosen, backing.shelf(request))
+        yield from limited(request, before, views)
+
+    def edit(what: gr.EditData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
+        shelf, words = backing.shelf(request), str(what.value)
+        views = answers.ask_again(backing.assistant, what.index, before, _read(settings), shelf, words)
+        yield from limited(request, before, views)
+
+    def choose(what: gr.SelectData, request: gr.Request, before: Chat) -> View:
+        if not str(what.value).startswith(KEEP):
+            return before, gr.skip(), gr.skip(), gr.skip(), before.number
+        return answers.choose(what.index, int(str(what.value).removeprefix(KEEP)), before, backing.shelf(request))
+
+    def settle(request: gr.Request, before: Chat) -> View:
+        return answers.settle(before, backing.shelf(request))
+
+    def begin(request: gr.Request) -> View:
+        return answers.resting(Chat(), listing=answers.listed(backing.shelf(request), None))
+
+    given = [chat, *sidebar.settings]
+    common: dict[str, Any] = {"show_progress_on": bubbles, "concurrency_limit": ANSWERS_AT_ONCE}
+    private: dict[str, Any] = {"api_visibility": "private"}
+    answering = [
+        composer.submit(ask, [composer, *given], view, api_name="ask", **common),
+        bubbles.retry(retry, given, view, **common, **private),
+        bubbles.edit(edit, given, view, **common, **private),
+        bubbles.example_select(example, given, view, **common, **private),
+    ]
+    bubbles.option_select(choose, [chat], view, **private)
+    composer.stop(None, cancels=answering, **private).then(settle, [chat], view, **private)
+    bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear")
+    sidebar.new.click(None, cancels=answering, **private).then(begin, None, view, **private)
+    sidebar.aloud.click(None, js=_READ_ALOUD, **private)
+
+
+def _wire_history(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
+    """The list of conversations, and what can be done with the open one."""
+    chat, *_ = view
+
+    def find(request: gr.Request, search: str, now: Chat) -> Any:
+        return answers.listed(backing.shelf(request), now.number, search)
+
+    def open_one(request: gr.Request, number: int) -> tuple[Any, ...]:
+        shelf = backing.shelf(request)
+        try:
+            opened, settings = shelf.open(number)
+        except MmchatError as error:
+            gr.Warning(str(error))
+            return (gr.skip(),) * (len(view) + len(sidebar.settings))
+        return (*answers.resting(opened), *_shown(settings))
+
+    def rename(request: gr.Request, title: str, now: Chat) -> tuple[Any, Any]:
+        shelf = backing.shelf(request)
+        if now.number is not None:
+            _told(lambda number: shelf.rename(number, title), now.number)
+        return "", answers.listed(shelf, now.number)
+
+    def delete(request: gr.Request, now: Chat) -> View:
+        shelf = backing.shelf(request)
+        if now.number is not None:
+            _told(shelf.delete, now.number)
+        return answers.resting(Chat(), listing=answers.listed(shelf, None))
+
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    listing = sidebar.listing
+    sidebar.search.change(find, [sidebar.search, chat], listing, **private)
+    listing.input(open_one, listing, [*view, *sidebar.settings], **private)
+    for trigger in (sidebar.rename.click, sidebar.title.submit):
+        trigger(rename, [sidebar.title, chat], [sidebar.title, listing], **private)
+    sidebar.delete.click(delete, [chat], view, **private)
+
+
+def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
+    """What a tab shows first: the conversation that its address names, so that a reload loses nothing."""
+
+    def introduce(request: gr.Request) -> tuple[Any, ...]:
+        shelf = backing.shelf(request)
+        asked = str(dict(request.query_params).get("chat", ""))
+        chat, settings = Chat(), Settings()
+        if asked.isdecimal():
+            try:
+                chat, settings = shelf.open(int(asked))
+            except MmchatError as error:
+                gr.Warning(str(error))
+        try:
+            info = backing.assistant().describe()
+        except MmchatError as error:
+            about, first = f"## {TITLE}\n{as_problem(str(error))}", {}
+        else:
+            about = _about(info)
+            first = {"placeholder": info.knows, "examples": [{"text": text} for text in EXAMPLES]}
+        bubbles = gr.Chatbot(value=to_bubbles(chat.transcript), feedback_value=feedback_of(chat.transcript), **first)
+        return about, chat, bubbles, gr.skip(), answers.listed(shelf, chat.number), chat.number, *_shown(settings)
+
+    return introduce
+
+
+def _about(info: AssistantInfo) -> str:
+    """The head of the page."""
+    size = sum(info.parameters.values()) / 1e6
+    facts = [as_typed(info.name), f"{size:.1f} million parameters", f"context {info.context} tokens"]
+    if info.tokens_per_image is not None:
+        facts.append(f"a picture {info.tokens_per_image}")
+    if info.tokens_per_second is not None:
+        facts.append(f"a second of voice {info.tokens_per_second:.0f}")
+    return f"## {TITLE}\n<small>{' · '.join(facts)}</small>"
+
+
+def _read(values: Sequence[Any]) -> Settings:
+    return Settings.model_validate(dict(zip(Settings.model_fields, values, strict=True)))
+
+
+def _shown(settings: Settings) -> list[Any]:
+    return list(settings.model_dump().values())
+
+
+def _told(act: Callable[[int], None], number: int) -> None:
+    """Do something to a conversation; what is wrong is said on the page."""
+    try:
+        act(number)
+    except MmchatError as error:
+        gr.Warning(str(error))
