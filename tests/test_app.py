@@ -16,24 +16,29 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("environment", "model", "host"),
+    ("environment", "model", "door"),
     [
-        ({}, None, "127.0.0.1"),
-        ({"MMCHAT_MODEL": ""}, None, "127.0.0.1"),
-        ({"MMCHAT_MODEL": "owner/name", "GRADIO_SERVER_NAME": "0.0.0.0"}, "owner/name", "0.0.0.0"),
+        ({}, None, web.Door()),
+        ({"MMCHAT_MODEL": ""}, None, web.Door()),
+        (
+            {"MMCHAT_MODEL": "owner/name", "GRADIO_SERVER_NAME": "0.0.0.0", "SPACE_ID": "owner/page"},
+            "owner/name",
+            web.Door("0.0.0.0", keep=False),
+        ),
     ],
 )
-def test_environment_picks_model_and_host(
-    environment: dict[str, str], model: str | None, host: str, monkeypatch: pytest.MonkeyPatch
+def test_environment_picks_model_and_place(
+    environment: dict[str, str], model: str | None, door: web.Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("MMCHAT_MODEL", "GRADIO_SERVER_NAME"):
+    """What visitors of a Space say is not kept there."""
+    for name in ("MMCHAT_MODEL", "GRADIO_SERVER_NAME", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     launched = []
-    monkeypatch.setattr(web, "launch", lambda model, host: launched.append((model, host)))
+    monkeypatch.setattr(web, "launch", lambda model, door: launched.append((model, door)))
     runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
-    assert launched == [(model, host)]
+    assert launched == [(model, door)]
 
 
 def test_importing_the_entry_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

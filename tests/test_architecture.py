@@ -21,7 +21,8 @@ LAYERS = (
     ("generation",),
     ("checkpoints",),
     ("assistant", "history"),
-    ("world", "training", "evaluation", "explain", "serving"),
+    ("explain",),
+    ("world", "training", "evaluation", "serving"),
     ("cli",),
 )
 RANKS = {unit: rank for rank, layer in enumerate(LAYERS) for unit in layer}

@@ -17,6 +17,9 @@ def web(
         list[str] | None,
         typer.Option(metavar="NAME:HASH", help="Who may sign in, as htpasswd -nB NAME prints it; may be repeated."),
     ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Each browser is somebody else, as behind a proxy; so with another host.")
+    ] = False,
     no_history: Annotated[bool, typer.Option("--no-history", help="Keep nothing of what is said.")] = False,
     a_minute: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Messages of a visitor; 20 where others can reach the page.")
@@ -33,5 +36,5 @@ def web(
     """
     with console.working("starting"):
         from mmchat.serving.web import Door, launch
-    door = Door(host, port, tuple(auth or ()), not no_history, a_minute)
+    door = Door(host, port, tuple(auth or ()), not no_history, a_minute, shared)
     launch(model, door, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)

@@ -23,7 +23,6 @@ from mmchat.serving.transcript import (
     Draft,
     Exchange,
     edited,
-    feedback_of,
     place_of,
     receipt,
     to_bubbles,
@@ -157,8 +156,7 @@ def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, 
         composer = gr.MultimodalTextbox(**buttons)  # without a value, what was typed meanwhile stays
     else:
         composer = gr.MultimodalTextbox(value={"text": draft.text, "files": list(draft.files)}, **buttons)
-    bubbles = gr.Chatbot(value=to_bubbles(chat.transcript, problem), feedback_value=feedback_of(chat.transcript))
-    return chat, bubbles, composer, listing or gr.skip(), chat.number
+    return chat, to_bubbles(chat.transcript, problem), composer, listing or gr.skip(), chat.number
 
 
 def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
@@ -174,7 +172,7 @@ def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
 def _streams(assistant: Assistant, chat: Chat, settings: Settings) -> list[ReplyStream]:
     """The answers, which are all being written already; with a seed, those of the seeds behind it."""
     conversation, options = to_messages(chat.transcript), settings.options()
-    seeds = [None if settings.seed is None else settings.seed + index for index in range(settings.answers)]
+    seeds = [None if settings.seed is None else settings.seed + index for index in range(settings.choices)]
     return [assistant.stream(conversation, **{**options, "seed": seed}) for seed in seeds]
 
 

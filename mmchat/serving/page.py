@@ -18,7 +18,7 @@ from mmchat.serving import answers
 from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
 from mmchat.serving.panels import Correcting, Looking
-from mmchat.serving.settings import MOST_ANSWERS, Settings
+from mmchat.serving.settings import MOST_CHOICES, Settings
 from mmchat.serving.transcript import (
     DISLIKE,
     KEEP,
@@ -132,13 +132,13 @@ class _Sidebar:
             self.aloud = gr.Button(WORDS("read_aloud"), size="sm")
             with gr.Accordion(WORDS("settings"), open=False):
                 self.settings: list[Any] = [
-                    gr.Textbox(label=WORDS("system"), lines=2, max_lines=6),
+                    gr.Textbox("", label=WORDS("system"), lines=2, max_lines=6),
                     gr.Slider(0, 2, 0, step=0.05, label=WORDS("temperature")),
                     gr.Slider(0.05, 1, 1, step=0.05, label=WORDS("top_p")),
                     gr.Slider(1, 2, 1, step=0.05, label=WORDS("repetition_penalty")),
                     gr.Number(label=WORDS("seed"), precision=0, minimum=0, maximum=2**31 - 1, value=None),
                     gr.Slider(1, 1024, 96, step=1, label=WORDS("max_new_tokens")),
-                    gr.Slider(1, MOST_ANSWERS, 1, step=1, label=WORDS("answers")),
+                    gr.Slider(1, MOST_CHOICES, 1, step=1, label=WORDS("choices")),
                 ]
 
 
@@ -153,13 +153,29 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
         except BusyError as error:
             yield answers.resting(before, str(error), draft)
 
-    def ask(request: gr.Request, composed: dict[str, Any], before: Chat, *settings: Any) -> Iterator[View]:
-        draft = Draft(composed["text"], tuple(composed["files"]))
-        views = answers.ask(backing.assistant, draft, before, _read(settings), backing.shelf(request))
+    def answered(request: gr.Request, draft: Draft, before: Chat, settings: Settings) -> Iterator[View]:
+        views = answers.ask(backing.assistant, draft, before, settings, backing.shelf(request))
         yield from limited(request, before, views, draft)
 
+    # Programs give its parameters by their names, or leave them out.
+    def ask(
+        request: gr.Request,
+        message: dict[str, Any],
+        before: Chat,
+        system: str = "",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: float | None = None,
+        max_new_tokens: float = 96,
+        choices: float = 1,
+    ) -> Iterator[View]:
+        draft = Draft(message["text"], tuple(message["files"]))
+        settings = _read((system, temperature, top_p, repetition_penalty, seed, max_new_tokens, choices))
+        yield from answered(request, draft, before, settings)
+
     def example(what: gr.SelectData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        yield from ask(request, {"text": str(what.value["text"]), "files": []}, before, *settings)
+        yield from answered(request, Draft(str(what.value["text"])), before, _read(settings))
 
     def retry(what: gr.RetryData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
         chosen = _read(settings).again()
@@ -185,22 +201,30 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
     given = [chat, *sidebar.settings]
     common: dict[str, Any] = {"show_progress_on": bubbles, "concurrency_limit": ANSWERS_AT_ONCE}
     private: dict[str, Any] = {"api_visibility": "private"}
+    retrying = bubbles.retry(retry, given, view, **common, **private)
+    editing = bubbles.edit(edit, given, view, **common, **private)
     answering = [
         composer.submit(ask, [composer, *given], view, api_name="ask", **common),
-        bubbles.retry(retry, given, view, **common, **private),
-        bubbles.edit(edit, given, view, **common, **private),
         bubbles.example_select(example, given, view, **common, **private),
+        retrying,
+        editing,
     ]
+    for changing in (retrying, editing):
+        changing.then(_thumbs, chat, bubbles, **private)
     bubbles.option_select(choose, [chat], view, **private)
     composer.stop(None, cancels=answering, **private).then(settle, [chat], view, **private)
-    bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear")
-    sidebar.new.click(None, cancels=answering, **private).then(begin, None, view, **private)
+    bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear").then(
+        _thumbs, chat, bubbles, **private
+    )
+    sidebar.new.click(None, cancels=answering, **private).then(begin, None, view, **private).then(
+        _thumbs, chat, bubbles, **private
+    )
     sidebar.aloud.click(None, js=_READ_ALOUD, **private)
 
 
 def _wire_history(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
     """The list of conversations, and what can be done with the open one."""
-    chat, *_ = view
+    chat, bubbles, *_ = view
 
     def find(request: gr.Request, search: str, now: Chat) -> Any:
         return answers.listed(backing.shelf(request), now.number, search)
@@ -229,10 +253,11 @@ def _wire_history(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     listing = sidebar.listing
     sidebar.search.change(find, [sidebar.search, chat], listing, **private)
-    listing.input(open_one, listing, [*view, *sidebar.settings], **private)
+    opening = listing.input(open_one, listing, [*view, *sidebar.settings], **private)
+    opening.then(_thumbs, chat, bubbles, **private)
     for trigger in (sidebar.rename.click, sidebar.title.submit):
         trigger(rename, [sidebar.title, chat], [sidebar.title, listing], **private)
-    sidebar.delete.click(delete, [chat], view, **private)
+    sidebar.delete.click(delete, [chat], view, **private).then(_thumbs, chat, bubbles, **private)
 
 
 def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
@@ -269,6 +294,11 @@ def _about(info: AssistantInfo) -> str:
     if info.tokens_per_second is not None:
         facts.append(f"a second of voice {info.tokens_per_second:.0f}")
     return f"## {TITLE}\n<small>{' · '.join(facts)}</small>"
+
+
+def _thumbs(now: Chat) -> Any:
+    """The thumbs of the answers that are shown now."""
+    return gr.Chatbot(feedback_value=feedback_of(now.transcript))
 
 
 def _read(values: Sequence[Any]) -> Settings:

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from mmchat.config import Frozen
 
-MOST_ANSWERS = 4
+MOST_CHOICES = 4
 RETRY_TEMPERATURE = 0.7
 """Of an answer that is asked for again where the best one was there already."""
 
@@ -24,8 +24,8 @@ class Settings(Frozen):
     repetition_penalty: float = Field(default=1.0, ge=1, le=2)
     seed: int | None = Field(default=None, ge=0, lt=2**31)
     max_new_tokens: int = Field(default=96, ge=1, le=1024)
-    answers: int = Field(default=1, ge=1, le=MOST_ANSWERS)
-    """To compare, side by side."""
+    choices: int = Field(default=1, ge=1, le=MOST_CHOICES)
+    """Answers to compare."""
 
     @classmethod
     def kept(cls, values: Mapping[str, Any]) -> Settings:
@@ -37,7 +37,7 @@ class Settings(Frozen):
 
     def options(self) -> dict[str, Any]:
         """As `Assistant.stream` takes them."""
-        options = self.model_dump(exclude={"system", "answers"})
+        options = self.model_dump(exclude={"system", "choices"})
         return {**options, "system": self.system.strip() or None}
 
     def again(self) -> Settings:

@@ -40,12 +40,15 @@ class Door:
     keep: bool = True
     """Whether conversations are kept."""
     a_minute: int | None = None
-    """How many messages a visitor may send in a minute; unset, `A_MINUTE` on a shared page."""
+    """How many messages a visitor may send in a minute; unset, `A_MINUTE` on a page for others."""
+
+    shared: bool = False
+    """Whether others may come though the host is this machine's own, as through a proxy."""
 
     @property
-    def shared(self) -> bool:
-        """Whether others than this machine's person may come: each browser has conversations of its own then."""
-        return self.host not in _HERE or bool(self.accounts)
+    def for_others(self) -> bool:
+        """Whether each browser has conversations of its own; otherwise there is one person, as on the command line."""
+        return self.shared or self.host not in _HERE or bool(self.accounts)
 
 
 def launch(
@@ -76,7 +79,7 @@ def launch(
     history, note = _history(door)
     if note:
         sys.stderr.write(f"mmchat: {note}\n")
-    page = build_page(Backing(lambda: assistant, history, Visitors(door.shared), _limits(door)))
+    page = build_page(Backing(lambda: assistant, history, Visitors(door.for_others), _limits(door)))
     address = serve(page, door)
     sys.stderr.write(f"mmchat: the page is at {address} (Ctrl-C ends it)\n")
     try:
@@ -99,12 +102,12 @@ def serve(page: gr.Blocks, door: Door) -> str:
     Raises:
         UserError: the port is taken or the host is not this machine's, or an account is none.
     """
-    secret = secret_of(default_path().with_name("cookies.key")) if door.shared else ""
+    secret = secret_of(default_path().with_name("cookies.key")) if door.for_others else ""
     _, address, _ = page.launch(
         server_name=door.host,
         server_port=_free_port(door.host, door.port),
         auth=signed_in(door.accounts),
-        app_kwargs={"middleware": Visitors(door.shared).middleware(secret)},
+        app_kwargs={"middleware": Visitors(door.for_others).middleware(secret)},
         i18n=WORDS,
         share=False,
         quiet=True,
@@ -131,7 +134,7 @@ def _history(door: Door) -> tuple[History | None, str]:
 
 
 def _limits(door: Door) -> Limits:
-    return Limits(door.a_minute or (A_MINUTE if door.shared else None), AT_ONCE if door.shared else None)
+    return Limits(door.a_minute or (A_MINUTE if door.for_others else None), AT_ONCE if door.for_others else None)
 
 
 def _free_port(host: str, port: int) -> int:

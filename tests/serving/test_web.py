@@ -8,12 +8,13 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import bcrypt
 import gradio as gr
 import httpx
 import numpy as np
@@ -22,57 +23,14 @@ import soundfile
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from mmchat.assistant import AssistantInfo, MediaReceipt, Reply, ReplyStream, Timing, Usage
 from mmchat.errors import CheckpointError, ContextError, FusionError, UserError
-from mmchat.inputs.audio import AudioPart
-from mmchat.inputs.messages import Message
-from mmchat.serving import web
-from mmchat.serving.transcript import Draft, Exchange
-
-KNOWS = "I know cats."
-
-
-@dataclass
-class FakeAssistant:
-    """Answers with the number of messages and the last one; has the door of `Assistant` that the page uses."""
-
-    asked: list[list[Message]] = field(default_factory=list)
-    problem: Exception | None = None
-    """Raised in the middle of the answer."""
-    pause: threading.Event | None = None
-    """Held before the last word, until set."""
-    closed: int = 0
-    options: list[dict[str, Any]] = field(default_factory=list)
-
-    def stream(self, conversation: list[Message], **options: Any) -> ReplyStream:
-        self.asked.append(conversation)
-        self.options.append(options)
-        return ReplyStream(self._answer(conversation))
-
-    def _answer(self, conversation: list[Message]) -> Generator[str, None, Reply]:
-        last = conversation[-1]
-        try:
-            yield f"message {len(conversation)}:"
-            if self.problem is not None:
-                raise self.problem
-            while self.pause is not None and not self.pause.wait(0.01):
-                yield "."
-            yield f" {last.text}"
-        finally:
-            self.closed += 1
-        media = tuple(_receipt(part) for part in last.media)
-        text = f"message {len(conversation)}: {last.text}"
-        return Reply(text, media, Usage(10, 3), Timing(0.0, 0.2, 0.3), "stop", 1, "fake")
-
-    def describe(self) -> AssistantInfo:
-        return AssistantInfo(
-            "fake_1", Path(), KNOWS, {"decoder": 9_000_000, "image": 500_000}, 256, "cpu", "float32", None, 9, 6.7, None
-        )
-
-
-def _receipt(part: Any) -> MediaReceipt:
-    sound = isinstance(part, AudioPart)
-    return MediaReceipt("audio" if sound else "image", part.name, 9, part.seconds if sound else None)
+from mmchat.history.store import History
+from mmchat.serving import answers, web
+from mmchat.serving.backing import Backing
+from mmchat.serving.page import build_page
+from mmchat.serving.visitors import Limits, Visitors
+from mmchat.serving.web import Door
+from tests.serving.fakes import KNOWS, FakeAssistant
 
 
 class Place:
@@ -114,8 +72,8 @@ def address(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 async def start(place: Place) -> tuple[gr.Blocks, str]:
     """Build and serve. Inside a running event loop Gradio makes none of its own, which it would leave unclosed."""
-    page = web.build_page(place)
-    return page, web.serve(page, "127.0.0.1", 0)
+    page = build_page(Backing(place))
+    return page, web.serve(page, Door(port=0))
 
 
 def watch_network(patch: pytest.MonkeyPatch) -> list[str]:
@@ -192,7 +150,7 @@ def test_text_pictures_and_voice_go_in_one_message(
 ) -> None:
     other = tmp_path / "dog.png"
     Image.new("RGB", (8, 8), "brown").save(other)
-    chat, composer = tab.predict(message("which one?", picture, clip, other), api_name="/ask")
+    chat, composer, *_ = tab.predict(message("which one?", picture, clip, other), api_name="/ask")
     assert said(chat) == [
         ("user", ["cat.png", "question.wav", "dog.png", "which one?"]),
         (
@@ -211,11 +169,11 @@ def test_text_pictures_and_voice_go_in_one_message(
 
 
 def test_the_answer_streams(tab: Client, assistant: FakeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr(answers, "REDRAW_SECONDS", 0.0)
     job = tab.submit(message("hello"), api_name="/ask")
     job.result()
-    answers = [said(chat)[-1][1] for chat, _ in job.outputs()]
-    assert answers == [
+    shown = [said(chat)[-1][1] for chat, *_ in job.outputs()]
+    assert shown == [
         ["…"],
         ["message 1:"],
         ["message 1: hello"],
@@ -240,7 +198,7 @@ def test_two_tabs_never_see_each_other(tab: Client, address: str, assistant: Fak
     other = open_client(address)
     tab.predict(message("I am one"), api_name="/ask")
     other.predict(message("I am two"), api_name="/ask")
-    chat, _ = tab.predict(message("who am I?"), api_name="/ask")
+    chat, *_ = tab.predict(message("who am I?"), api_name="/ask")
     other.close()
     assert [turn.text for turn in assistant.asked[1]] == ["I am two"]
     assert [turn.text for turn in assistant.asked[2]] == ["I am one", "message 1: I am one", "who am I?"]
@@ -249,14 +207,14 @@ def test_two_tabs_never_see_each_other(tab: Client, address: str, assistant: Fak
 
 def test_clear_starts_anew(tab: Client, assistant: FakeAssistant) -> None:
     tab.predict(message("hello"), api_name="/ask")
-    chat, _ = tab.predict(api_name="/clear")
+    chat, *_ = tab.predict(api_name="/clear")
     assert chat == []
     tab.predict(message("again"), api_name="/ask")
     assert [turn.text for turn in assistant.asked[1]] == ["again"]
 
 
 def test_html_of_the_user_shows_as_text(tab: Client) -> None:
-    chat, _ = tab.predict(message("<script>alert(1)</script>"), api_name="/ask")
+    chat, *_ = tab.predict(message("<script>alert(1)</script>"), api_name="/ask")
     assert said(chat)[0] == ("user", ["&#60;script&#62;alert(1)&#60;/script&#62;"])
 
 
@@ -266,7 +224,7 @@ def test_an_error_is_a_message_and_keeps_what_was_typed(
 ) -> None:
     tab.predict(message("hello"), api_name="/ask")
     assistant.problem = problem
-    chat, composer = tab.predict(message("what is this?", picture), api_name="/ask")
+    chat, composer, *_ = tab.predict(message("what is this?", picture), api_name="/ask")
     assert said(chat)[2:] == [("assistant", [f"⚠ {problem}"])]
     assert composer["submit_btn"] is True
     assert composer["value"]["text"] == "what is this?"
@@ -279,7 +237,7 @@ def test_an_error_is_a_message_and_keeps_what_was_typed(
 def test_a_file_that_is_no_picture_is_refused_by_its_name_alone(tab: Client, tmp_path: Path) -> None:
     broken = tmp_path / "cat.png"
     broken.write_text("no picture")
-    chat, composer = tab.predict(message("what is this?", broken), api_name="/ask")
+    chat, composer, *_ = tab.predict(message("what is this?", broken), api_name="/ask")
     ((role, (problem,)),) = said(chat)
     assert role == "assistant"
     assert problem.startswith("⚠ cat.png: not a picture")
@@ -287,7 +245,7 @@ def test_a_file_that_is_no_picture_is_refused_by_its_name_alone(tab: Client, tmp
 
 
 def test_an_empty_message_is_refused(tab: Client, assistant: FakeAssistant) -> None:
-    chat, _ = tab.predict(message(" "), api_name="/ask")
+    chat, *_ = tab.predict(message(" "), api_name="/ask")
     assert said(chat) == [("assistant", ["⚠ the user message is empty: give it text, a picture or a clip"])]
     assert assistant.asked == []
 
@@ -296,7 +254,7 @@ def test_a_failure_that_nobody_foresaw_is_logged_and_not_shown(
     tab: Client, assistant: FakeAssistant, caplog: pytest.LogCaptureFixture
 ) -> None:
     assistant.problem = KeyError("/secret/path")
-    chat, composer = tab.predict(message("hello"), api_name="/ask")
+    chat, composer, *_ = tab.predict(message("hello"), api_name="/ask")
     assert said(chat) == [("assistant", ["⚠ something went wrong on our side; the server's log says what"])]
     assert composer["value"]["text"] == "hello"
     assert "/secret/path" in caplog.text
@@ -318,61 +276,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def settled(*exchanges: Exchange) -> tuple[Any, Any]:
-    transcript, _, composer = web._settle(exchanges)
-    return transcript, composer.constructor_args.get("value")
-
-
-def test_a_stopped_answer_stays_as_far_as_it_came() -> None:
-    question = Message.user("hello")
-    transcript, typed = settled(Exchange(Draft("hello"), question, "message"))
-    assert transcript == (Exchange(Draft("hello"), question, "message", "stopped"),)
-    assert typed is None
-
-
-def test_a_message_stopped_before_the_first_word_goes_back_into_the_composer() -> None:
-    first = Exchange(Draft("hello"), Message.user("hello"), "hi", "first token 0.2 s")
-    transcript, typed = settled(first, Exchange(Draft("and?", ("/up/cat.png",)), Message.user("and?")))
-    assert transcript == (first,)
-    assert typed == {"text": "and?", "files": ["/up/cat.png"]}
-
-
-def again(assistant: FakeAssistant, bubble: Any, shown: str | None = None, **options: Any) -> tuple[Any, ...]:
-    """Where a transcript of two exchanges ends when one of them is answered again."""
-    transcript = tuple(Exchange(Draft(text), Message.user(text), "yes", "first token 0.2 s") for text in ("one", "two"))
-    return list(web._again(lambda: assistant, transcript, bubble, shown, **options))[-1]  # type: ignore[arg-type, return-value]
-
-
-@pytest.mark.parametrize("bubble", [2, 3, (2, 0)])
-def test_an_answer_can_be_had_again(assistant: FakeAssistant, bubble: Any) -> None:
-    """As it is asked for below the answer or its question; another one, which the best would not be."""
-    transcript, _, _ = again(assistant, bubble, temperature=0.7)
-    assert [(each.draft.text, each.answer) for each in transcript] == [("one", "yes"), ("two", "message 3: two")]
-    assert assistant.options == [{"temperature": 0.7}]
-
-
-def test_an_edited_message_goes_on_from_there(assistant: FakeAssistant) -> None:
-    """What was shown as typed is typed again: `*` stands on the page as an entity."""
-    transcript, _, _ = again(assistant, 0, "three &#42; 2 &lt; 7")
-    assert [(each.draft.text, each.answer) for each in transcript] == [("three * 2 < 7", "message 1: three * 2 < 7")]
-    assert assistant.options == [{}]
-
-
-def test_a_message_that_is_gone_cannot_be_asked_again(assistant: FakeAssistant) -> None:
-    transcript, bubbles, _ = again(assistant, 9)
-    assert len(transcript) == 2
-    assert "this message is no longer there" in bubbles[-1]["content"][0]["text"]
-    assert assistant.asked == []
-
-
-def test_stopping_what_has_ended_changes_nothing() -> None:
-    done = Exchange(Draft("hello"), Message.user("hello"), "hi", "first token 0.2 s")
-    assert settled(done) == ((done,), None)
-    assert settled() == ((), None)
-
-
 def test_the_page_says_what_the_model_is_and_knows(tab: Client) -> None:
-    about, chat = tab.predict(api_name="/about")
+    about, chat, *_ = tab.predict(api_name="/about")
     facts = "fake&#95;1 · 9.5 million parameters · context 256 tokens · a picture 9 · a second of voice 7"
     assert about == f"## mmchat\n<small>{facts}</small>"
     assert chat["placeholder"] == KNOWS
@@ -380,9 +285,9 @@ def test_the_page_says_what_the_model_is_and_knows(tab: Client) -> None:
 
 def test_a_model_that_does_not_load_is_said_on_the_page(tab: Client, place: Place) -> None:
     place.failure = CheckpointError("no model tiny: give a folder")
-    about, _ = tab.predict(api_name="/about")
+    about, *_ = tab.predict(api_name="/about")
     assert about == "## mmchat\n⚠ no model tiny: give a folder"
-    chat, composer = tab.predict(message("hello"), api_name="/ask")
+    chat, composer, *_ = tab.predict(message("hello"), api_name="/ask")
     assert said(chat) == [("assistant", ["⚠ no model tiny: give a folder"])]
     assert composer["value"]["text"] == "hello"
 
@@ -412,12 +317,131 @@ def test_a_place_where_it_cannot_listen_is_the_users_mistake(host: str, address:
     assert port is not None
 
     async def again() -> None:
-        web.serve(web.build_page(place), host, port)
+        web.serve(build_page(Backing(place)), Door(host, port))
 
     with pytest.raises(
         UserError, match=rf"^cannot listen on {host} port {port}: [^;()]+; give another --host or --port$"
     ):
         asyncio.run(again())
+
+
+# A page for others
+
+
+@dataclass
+class Shared:
+    """A page on which each browser has conversations of its own, of three messages a minute."""
+
+    address: str
+    history: History
+
+    def owners(self) -> dict[str, str]:
+        """What each asked first."""
+        rows = self.history._rows("SELECT owner, title FROM conversation", ())
+        return {title: owner for owner, title in rows}
+
+
+@pytest.fixture
+def shared(
+    request: pytest.FixtureRequest, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shared]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+    monkeypatch.setattr(web, "default_path", lambda: tmp_path / "data" / "history.db")
+    history = History(tmp_path / "data" / "history.db")
+    door = Door(port=0, shared=True, accounts=getattr(request, "param", ()))
+
+    async def begin() -> tuple[gr.Blocks, str]:
+        page = build_page(Backing(place, history, Visitors(shared=True), Limits(a_minute=3, at_once=None)))
+        return page, web.serve(page, door)
+
+    page, address = asyncio.run(begin())
+    yield Shared(address, history)
+    page.close(verbose=False)
+    history.close()
+
+
+def posted(browser: httpx.Client, text: str) -> str:
+    """What the page of a browser answers."""
+    call = browser.post("gradio_api/call/ask", json={"data": [{"text": text, "files": []}, "", 0, 1, 1, None, 96, 1]})
+    assert call.status_code == 200, call.text
+    return browser.get(f"gradio_api/call/ask/{call.json()['event_id']}").text
+
+
+def test_each_browser_has_conversations_of_its_own(shared: Shared, assistant: FakeAssistant) -> None:
+    """By a cookie that cannot be forged; for a program without one, nothing is kept."""
+    one, two, program = (httpx.Client(base_url=shared.address, timeout=30) for _ in range(3))
+    for browser in (one, two):
+        assert browser.get("/").status_code == 200
+    posted(one, "I am one")
+    posted(two, "I am two")
+    posted(program, "I am nobody")
+    owners = shared.owners()
+    assert set(owners) == {"I am one", "I am two"}
+    assert owners["I am one"] != owners["I am two"]
+    for browser in (one, two):
+        assert len(browser.cookies) == 1
+        browser.get("/")
+    posted(one, "still one")
+    assert shared.owners()["still one"] == owners["I am one"]
+    forged = httpx.Client(
+        base_url=shared.address, timeout=30, cookies={"mmchat_visitor": one.cookies["mmchat_visitor"][:-1]}
+    )
+    posted(forged, "I am one, too")
+    assert "I am one, too" not in shared.owners()
+    for browser in (one, two, program, forged):
+        browser.close()
+    assert len(assistant.asked) == 5
+
+
+def test_a_visitor_who_asks_too_much_waits(shared: Shared, assistant: FakeAssistant) -> None:
+    with httpx.Client(base_url=shared.address, timeout=30) as browser:
+        browser.get("/")
+        for _ in range(3):
+            assert "message 1: hello" in posted(browser, "hello")
+        assert "you have sent 3 messages within a minute: wait" in posted(browser, "hello")
+    with httpx.Client(base_url=shared.address, timeout=30) as other:
+        other.get("/")
+        assert "message 1: hello" in posted(other, "hello")
+    assert len(assistant.asked) == 4
+
+
+@pytest.mark.parametrize("shared", [(f"ada:{bcrypt.hashpw(b'sesame', bcrypt.gensalt(4)).decode()}",)], indirect=True)
+def test_a_page_with_accounts_lets_nobody_else_in(shared: Shared, assistant: FakeAssistant) -> None:
+    with httpx.Client(base_url=shared.address, timeout=30) as browser:
+        call = {"data": [{"text": "hello", "files": []}, "", 0, 1, 1, None, 96, 1]}
+        assert browser.post("gradio_api/call/ask", json=call).status_code == 401
+        assert browser.post("login", data={"username": "ada", "password": "wrong"}).status_code == 400
+        assert browser.post("gradio_api/call/ask", json=call).status_code == 401
+        assert assistant.asked == []
+        assert browser.post("login", data={"username": "ada", "password": "sesame"}).status_code == 200
+        assert "message 1: hello" in posted(browser, "hello")
+    assert shared.owners() == {"hello": "user:ada"}
+
+
+def test_conversations_are_found_and_opened_again(shared: Shared, assistant: FakeAssistant) -> None:
+    """By the address of the page, as after a reload; nobody opens what is somebody else's."""
+    with httpx.Client(base_url=shared.address, timeout=30) as browser, httpx.Client(base_url=shared.address) as other:
+        for each in (browser, other):
+            each.get("/")
+        posted(browser, "hello")
+        (number,) = (each.id for each in shared.history.conversations(shared.owners()["hello"]))
+
+        def opened(visitor: httpx.Client) -> str:
+            call = visitor.post(f"gradio_api/call/about?chat={number}", json={"data": []})
+            return visitor.get(f"gradio_api/call/about/{call.json()['event_id']}").text
+
+        assert "message 1: hello" in opened(browser)
+        assert "message 1: hello" not in opened(other)
+    assert len(assistant.asked) == 1
+
+
+def test_who_may_come_in_decides_whose_conversations_they_are() -> None:
+    assert not Door().for_others
+    assert not Door("localhost").for_others
+    assert Door("0.0.0.0").for_others
+    assert Door(shared=True).for_others
+    assert Door(accounts=("ada:x",)).for_others
 
 
 def test_launch_says_the_address_and_serves_until_interrupted(
@@ -436,7 +460,7 @@ def test_launch_says_the_address_and_serves_until_interrupted(
         raise KeyboardInterrupt
 
     async def launch() -> None:
-        web.launch("tiny", port=0, device="cpu", quantize="int8")
+        web.launch("tiny", Door(port=0, keep=False), device="cpu", quantize="int8")
 
     monkeypatch.setattr(web.Assistant, "load", load)
     monkeypatch.setattr(web, "time", SimpleNamespace(sleep=interrupt))

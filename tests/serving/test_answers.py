@@ -1,0 +1,284 @@
+"""Messages answered on the page: what is shown, what is kept, and what becomes of mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from mmchat.assistant import ReplyStream
+from mmchat.errors import ContextError, HistoryError
+from mmchat.history.store import Feedback, History
+from mmchat.inputs.messages import Message
+from mmchat.serving import answers
+from mmchat.serving.settings import Settings
+from mmchat.serving.shelf import Shelf
+from mmchat.serving.transcript import Chat, Draft, Exchange
+from tests.serving.fakes import FakeAssistant
+
+RECEIPT = "first token 0.2 s · 3 tokens, 20 a second"
+
+
+@pytest.fixture
+def assistant() -> FakeAssistant:
+    return FakeAssistant()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    history = History(tmp_path / "history.db")
+    yield history
+    history.close()
+
+
+@pytest.fixture
+def shelf(history: History, tmp_path: Path) -> Shelf:
+    return Shelf(history, "", tmp_path / "shown")
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Shelf:
+    """Where nothing is kept."""
+    return Shelf(None, "", tmp_path / "shown")
+
+
+def last(views: Iterator[answers.View]) -> answers.View:
+    return list(views)[-1]
+
+
+def asked(
+    assistant: FakeAssistant, shelf: Shelf, text: str, chat: Chat | None = None, settings: Settings | None = None
+) -> Chat:
+    views = answers.ask(lambda: assistant, Draft(text), chat or Chat(), settings or Settings(), shelf)  # type: ignore[arg-type, return-value]
+    return last(views)[0]
+
+
+def done(*texts: str) -> Chat:
+    return Chat(tuple(Exchange(Draft(text), Message.user(text), "yes", "first token 0.2 s") for text in texts))
+
+
+def kept(history: History, number: int = 1) -> list[str]:
+    return [f"{turn.message.role}: {turn.message.text}" for turn in history.turns(number)]
+
+
+# Answers
+
+
+def test_an_answer_is_kept_while_it_is_written(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:
+    seen = []
+    for chat, *_ in answers.ask(lambda: assistant, Draft("hello"), Chat(), Settings(), shelf):  # type: ignore[arg-type, return-value]
+        if chat.number is not None:
+            seen.append(kept(history))
+    assert seen[0] == ["user: hello", "assistant: message 1:"]
+    assert seen[-1] == ["user: hello", "assistant: message 1: hello"]
+    turn = history.turns(1)[-1]
+    assert turn.reply is not None
+    assert turn.reply.model == "fake"
+    assert chat.transcript[-1].receipt == RECEIPT
+
+
+def test_settings_go_to_the_assistant_and_stay_with_the_conversation(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    settings = Settings(
+        system=" be brief ", temperature=0.5, top_p=0.9, repetition_penalty=1.2, seed=7, max_new_tokens=9
+    )
+    asked(assistant, shelf, "hello", settings=settings)
+    given = {"temperature": 0.5, "top_p": 0.9, "repetition_penalty": 1.2, "seed": 7, "max_new_tokens": 9}
+    assert assistant.options == [{**given, "system": "be brief"}]
+    assert shelf.open(1)[1] == settings
+    history.set_settings(1, {"temperature": "hot"})
+    assert shelf.open(1)[1] == Settings(), "of another release"
+
+
+def test_an_error_keeps_the_message_in_the_composer_and_nothing_in_the_history(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    chat = asked(assistant, shelf, "hello")
+    assistant.problem = ContextError("it needs 300 tokens")
+    failed, bubbles, composer, *_ = last(
+        answers.ask(lambda: assistant, Draft("and?"), chat, Settings(), shelf)  # type: ignore[arg-type, return-value]
+    )
+    assert failed == chat
+    assert "it needs 300 tokens" in bubbles[-1]["content"][0]["text"]
+    assert composer.constructor_args["value"] == {"text": "and?", "files": []}
+    assert kept(history) == ["user: hello", "assistant: message 1: hello"]
+
+
+def test_a_history_that_cannot_be_written_costs_no_answer(
+    assistant: FakeAssistant, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise HistoryError("the disk is full")
+
+    monkeypatch.setattr(history, "write", full)
+    notes: list[str] = []
+    shelf = Shelf(history, "", tmp_path, notes.append)
+    assert asked(assistant, shelf, "hello").transcript[-1].answer == "message 1: hello"
+    assert notes == ["nothing more is kept: the disk is full"]
+
+
+def test_without_a_history_nothing_is_kept_and_all_is_answered(assistant: FakeAssistant, nowhere: Shelf) -> None:
+    chat = asked(assistant, nowhere, "hello")
+    assert (chat.number, chat.transcript[-1].answer) == (None, "message 1: hello")
+    assert nowhere.list() == []
+    with pytest.raises(HistoryError, match=r"there is no conversation 1$"):
+        nowhere.open(1)
+
+
+# Stopping
+
+
+def settled(chat: Chat, shelf: Shelf) -> tuple[Chat, Any]:
+    settled, _, composer, *_ = answers.settle(chat, shelf)
+    return settled, composer.constructor_args.get("value")
+
+
+def test_a_stopped_answer_stays_as_far_as_it_came(nowhere: Shelf) -> None:
+    begun = Exchange(Draft("hello"), Message.user("hello"), "message")
+    assert settled(Chat((begun,)), nowhere) == (Chat((replace(begun, receipt="stopped"),)), None)
+
+
+def test_a_message_stopped_before_the_first_word_goes_back_into_the_composer(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    before = asked(assistant, shelf, "hello")
+    views = answers.ask(lambda: assistant, Draft("and?", ()), before, Settings(), shelf)  # type: ignore[arg-type, return-value]
+    (waiting, *_), _ = next(views), views.close()  # type: ignore[attr-defined, func-returns-value]
+    waiting = shelf.asked(waiting, Settings())
+    assert kept(history)[-1] == "user: and?"
+    assert settled(waiting, shelf) == (before, {"text": "and?", "files": []})
+    assert kept(history)[-1] == "assistant: message 1: hello"
+
+
+def test_stopping_what_has_ended_changes_nothing(nowhere: Shelf) -> None:
+    assert settled(done("hello"), nowhere) == (done("hello"), None)
+    assert settled(Chat(), nowhere) == (Chat(), None)
+
+
+# Asking again
+
+
+def again(
+    assistant: FakeAssistant, bubble: Any, chat: Chat, shelf: Shelf, shown: str | None = None, **settings: Any
+) -> answers.View:
+    chosen = Settings(**settings) if shown is not None else Settings(**settings).again()
+    return last(answers.ask_again(lambda: assistant, bubble, chat, chosen, shelf, shown))  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("bubble", [2, 3, (2, 0)])
+def test_an_answer_can_be_had_again(assistant: FakeAssistant, nowhere: Shelf, bubble: Any) -> None:
+    """As asked for below the answer or its question; another one, neither the best again nor the seed's."""
+    chat, *_ = again(assistant, bubble, done("one", "two"), nowhere, seed=7)
+    assert [(each.draft.text, each.answer) for each in chat.transcript] == [("one", "yes"), ("two", "message 3: two")]
+    assert (assistant.options[0]["temperature"], assistant.options[0]["seed"]) == (0.7, None)
+    again(assistant, bubble, done("one", "two"), nowhere, temperature=1.5)
+    assert assistant.options[1]["temperature"] == 1.5
+
+
+def test_an_edited_message_goes_on_from_there(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:
+    """What was shown as typed is typed again: `*` stands on the page as an entity. What came behind it is forgotten."""
+    chat = asked(assistant, shelf, "two", asked(assistant, shelf, "one"))
+    chat, *_ = again(assistant, 0, chat, shelf, "three &#42; 2 &lt; 7")
+    assert [each.answer for each in chat.transcript] == ["message 1: three * 2 < 7"]
+    assert kept(history) == ["user: three * 2 < 7", "assistant: message 1: three * 2 < 7"]
+
+
+def test_a_message_that_is_gone_cannot_be_asked_again(assistant: FakeAssistant, nowhere: Shelf) -> None:
+    chat, bubbles, *_ = again(assistant, 9, done("one", "two"), nowhere)
+    assert chat == done("one", "two")
+    assert "this message is no longer there" in bubbles[-1]["content"][0]["text"]
+    assert assistant.asked == []
+
+
+# Several answers, and what is thought of them
+
+
+class Seeded(FakeAssistant):
+    """Answers with its seed."""
+
+    def stream(self, conversation: list[Message], **options: Any) -> ReplyStream:
+        stream = super().stream([*conversation[:-1], Message.user(f"seed {options['seed']}")], **options)
+        self.asked[-1] = conversation
+        return stream
+
+
+def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> None:
+    """Until then the first is the answer; the others are remembered as those that it was better than."""
+    assistant = Seeded()
+    chat = asked(assistant, shelf, "hello", settings=Settings(seed=7, choices=3))
+    texts = tuple(f"message 1: seed {seed}" for seed in (7, 8, 9))
+    assert (chat.transcript[0].choices, chat.transcript[0].answer) == (texts, texts[0])
+    chat, bubbles, *_ = answers.choose(1, 1, chat, shelf)
+    assert (chat.transcript[0].choices, chat.transcript[0].answer) == ((), texts[1])
+    assert [part["text"] for part in bubbles[1]["content"]] == [texts[1], f"<small>{RECEIPT}</small>"]
+    turn = history.turns(1)[-1]
+    assert (turn.message.text, turn.feedback) == (texts[1], Feedback(rejected=(texts[0], texts[2])))
+    asked(assistant, shelf, "and?", chat, Settings(seed=7))
+    assert [message.text for message in assistant.asked[-1]] == ["hello", texts[1], "and?"]
+
+
+def test_what_is_thought_of_an_answer_is_kept(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:
+    chat = asked(assistant, shelf, "hello")
+    chat = answers.judge(1, lambda old: replace(old, liked=False), chat, shelf)
+    chat = answers.judge((1, 0), lambda old: replace(old, correction="good day"), chat, shelf)
+    thought = Feedback(liked=False, correction="good day")
+    assert chat.transcript[0].feedback == history.turns(1)[-1].feedback == thought
+
+
+# Conversations
+
+
+def test_a_conversation_is_opened_as_it_was(
+    assistant: FakeAssistant, shelf: Shelf, history: History, tmp_path: Path
+) -> None:
+    """With its pictures and clips, receipts and thumbs; media are shown from files that hold nothing else."""
+    picture, clip = tmp_path / "cat.jpg", tmp_path / "question.wav"
+    Image.new("RGB", (8, 8), "orange").save(picture)
+    soundfile.write(clip, np.sin(np.arange(16_000) / 20), 16_000)
+    draft = Draft("this?", (str(picture), str(clip)))
+    chat, *_ = last(answers.ask(lambda: assistant, draft, Chat(), Settings(seed=1), shelf))  # type: ignore[arg-type, return-value]
+    chat = answers.judge(1, lambda old: replace(old, liked=True), chat, shelf)
+    opened, settings = shelf.open(1)
+    (exchange,), (before,) = opened.transcript, chat.transcript
+    assert settings == Settings(seed=1)
+    assert [Path(file).name for file in exchange.draft.files] == ["cat.png", "question.wav"]
+    assert exchange.draft.text == "this?"
+    shown = [part.digest for part in exchange.draft.to_message().media]
+    assert shown == [part.digest for part in exchange.question.media] == [part.digest for part in before.question.media]
+    assert replace(exchange, draft=before.draft) == before
+    assert opened.number == chat.number
+
+
+def test_an_answer_that_was_killed_is_shown_as_far_as_it_came(history: History, shelf: Shelf) -> None:
+    number = history.begin()
+    history.add(number, Message.system("be brief"))
+    history.add(number, Message.user("hello"))
+    history.write(history.begin_answer(number), "good d")
+    history.add(number, Message.user("and?"))
+    history.begin_answer(number)
+    opened, settings = shelf.open(number)
+    shown = [(each.draft.text, each.answer, each.receipt) for each in opened.transcript]
+    assert shown == [("hello", "good d", "stopped"), ("and?", "", "stopped")]
+    assert settings.system == "be brief"
+
+
+def test_what_is_somebody_elses_is_not_there(assistant: FakeAssistant, history: History, tmp_path: Path) -> None:
+    one, two = (Shelf(history, owner, tmp_path) for owner in ("one", "two"))
+    number = asked(assistant, one, "hello").number
+    assert number is not None
+    assert [each.title for each in one.list()] == ["hello"]
+    assert two.list() == []
+    for act in (two.open, two.delete, lambda each: two.rename(each, "mine")):
+        with pytest.raises(HistoryError, match=f"there is no conversation {number}$"):
+            act(number)
+    one.rename(number, "greeting")
+    assert [each.title for each in one.list("GREET")] == ["greeting"]
+    one.delete(number)
+    assert one.list() == []
