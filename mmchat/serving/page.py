@@ -66,8 +66,16 @@ _MARK_ADDRESS = """(number) => {
     if (number) address.searchParams.set('chat', number); else address.searchParams.delete('chat');
     window.history.replaceState(null, '', address);
 }"""
-_MICROPHONE = f"""() => navigator.mediaDevices ? '' :
-    {json.dumps(MICROPHONE_OFF)}[navigator.language.startsWith('zh') ? 'zh' : 'en']"""
+# Gradio leaves pictures of the chat without a name for screen readers, whatever it is given.
+_BEGIN = f"""() => {{
+    const name = () => document.querySelectorAll('#chat img[alt=""]').forEach((picture) => {{
+        picture.alt = decodeURIComponent(picture.src.split('/').pop());
+    }});
+    new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});
+    const words = {json.dumps(MICROPHONE_OFF)};
+    return navigator.mediaDevices ? '' : words[navigator.language.startsWith('zh') ? 'zh' : 'en'];
+}}"""
+"""Names what is seen, and says why there is no microphone where there is none."""
 
 
 def build_page(backing: Backing) -> gr.Blocks:
@@ -113,7 +121,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         correcting.wire(backing, chat, bubbles)
         looking.wire(backing, chat, bubbles)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
-        page.load(None, None, notice, js=_MICROPHONE, api_visibility="private")
+        page.load(None, None, notice, js=_BEGIN, api_visibility="private")
     return page
 
 

@@ -1,0 +1,91 @@
+"""The assistant of the page, and what a person does in a tab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+from mmchat import Assistant
+from mmchat.assistant import Reply, ReplyStream
+
+ASSETS = Path(__file__).parents[2] / "assets"
+
+
+@dataclass
+class Pausing:
+    """The bundled assistant, which takes its time when it is told to, so that a person can stop it."""
+
+    assistant: Assistant = field(default_factory=Assistant.load)
+    seconds: float = 0.0
+
+    def stream(self, *given: Any, **options: Any) -> ReplyStream:
+        stream = self.assistant.stream(*given, **options)
+        return ReplyStream(self._slowly(stream), stream.close) if self.seconds else stream
+
+    def _slowly(self, stream: ReplyStream) -> Generator[str, None, Reply]:
+        for piece in stream:
+            yield piece
+            time.sleep(self.seconds)
+        assert stream.reply is not None
+        return stream.reply
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.assistant, name)
+
+
+@dataclass
+class Tab:
+    """A tab on the page, and what a person does there."""
+
+    page: Page
+    address: str
+
+    def open(self) -> Tab:
+        self.page.goto(self.address)
+        expect(self.page.locator("#about small")).to_contain_text("mmchat-tiny")
+        return self
+
+    def attach(self, *files: Path) -> None:
+        for number, file in enumerate(files, start=1):
+            self.page.locator("#composer input[type=file]").first.set_input_files(str(file))
+            expect(self.page.locator("#composer .thumbnail-item")).to_have_count(number)
+
+    def type(self, text: str) -> None:
+        box = self.page.locator("#composer textarea")
+        box.fill(text)
+        box.press("Enter")
+
+    def ask(self, text: str, *files: Path) -> str:
+        """Send a message, wait for its answer to be whole, and return it."""
+        before = self.answers.count()
+        self.attach(*files)
+        self.type(text)
+        return self.whole(before)
+
+    def whole(self, number: int) -> str:
+        """An answer, counted from 0, as soon as its receipt is there."""
+        answer = self.answers.nth(number)
+        expect(answer.locator("small")).to_contain_text("first token")
+        return answer.inner_text()
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator("#chat .bot.message")
+
+    @property
+    def messages(self) -> Locator:
+        return self.page.locator("#chat .user.message")
+
+    def sidebar(self) -> None:
+        """Open it."""
+        self.page.locator("button.toggle-button").click()
+        expect(self.page.get_by_role("button", name="New conversation")).to_be_visible()
+
+
+Visit = Callable[..., Tab]
+"""Opens the page as another visitor."""

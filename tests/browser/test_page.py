@@ -1,0 +1,235 @@
+"""What a person does on the page, and sees: the real page, model and browser."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.tabs import ASSETS, Pausing, Tab, Visit
+
+CAT, CARROT, SAILBOAT = (ASSETS / f"{name}.png" for name in ("cat", "carrot", "sailboat"))
+QUESTION = ASSETS / "question.wav"
+
+
+def test_a_typed_question_is_answered_while_one_watches(tab: Tab, assistant: Pausing) -> None:
+    assistant.seconds = 0.1
+    tab.type("where does a penguin live?")
+    expect(tab.answers).to_have_count(1)
+    expect(tab.answers.first).to_contain_text("penguin")
+    assert tab.answers.first.locator("small").count() == 0, "not whole yet"
+    assert "tokens" in tab.whole(0)
+    expect(tab.page.locator("#composer textarea")).to_have_value("")
+
+
+def test_two_pictures_and_a_clip_go_in_one_message(tab: Tab) -> None:
+    answer = tab.ask("", CAT, CARROT, QUESTION)
+    for name in ("cat.png → 16 tokens", "carrot.png → 16 tokens", "question.wav 1.2 s → "):
+        assert name in answer
+    expect(tab.messages.locator("img")).to_have_count(2)
+    expect(
+        tab.messages.locator("audio, .waveform-container, [data-testid=waveform-audio-component]").first
+    ).to_be_attached()
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(0)
+
+
+def test_what_is_attached_can_be_removed_before_it_is_sent(tab: Tab) -> None:
+    tab.attach(CAT, CARROT)
+    tab.page.locator("#composer button[aria-label='Remove file']").first.click()
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+    answer = tab.ask("what is this?")
+    assert "carrot.png → 16 tokens" in answer
+    assert "cat.png" not in answer
+
+
+def test_what_is_said_into_the_microphone_is_answered(tab: Tab) -> None:
+    """The question of `question.wav`, by Chromium's microphone; the recorder is empty afterwards."""
+    tab.attach(SAILBOAT)
+    tab.page.locator("#composer button.microphone-button").click()
+    tab.page.locator("#composer button.record-button").click()
+    tab.page.wait_for_timeout(2_500)
+    tab.page.locator("#composer button.stop-button").click()
+    tab.page.get_by_role("button", name="Attach audio").click()
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(2)
+    tab.type("")
+    answer = tab.whole(0)
+    assert "sailboat" in answer.lower().split("\n")[0]
+    assert ".wav" in answer
+    tab.ask("where is it found?")
+    receipt = tab.answers.nth(1).locator("small").inner_text()
+    assert receipt.count(".wav") == receipt.count(".png") == 1, "that of the first message, and no other"
+
+
+def test_an_answer_can_be_stopped_and_stays_as_far_as_it_came(tab: Tab, assistant: Pausing) -> None:
+    assistant.seconds = 0.3
+    tab.type("tell me about a whale")
+    expect(tab.answers.first).to_contain_text("whale")
+    tab.page.locator("#composer button.stop-button").click()
+    expect(tab.answers.first.locator("small")).to_have_text("stopped")
+    assistant.seconds = 0.0
+    assert "cow" in tab.ask(
+        "what sound does a cow make?",
+    )
+
+
+def test_an_earlier_message_can_be_edited_and_gone_on_from(tab: Tab) -> None:
+    tab.ask("what sound does a cow make?")
+    tab.ask("what is a hammer for?")
+    tab.messages.first.hover()
+    tab.page.locator("#chat button[title='Edit'], #chat button[aria-label='Edit']").first.click()
+    tab.page.locator("#chat textarea").first.fill("where does a penguin live?")
+    tab.page.locator("#chat button[title='Submit'], #chat button[aria-label='Submit']").first.click()
+    expect(tab.answers.first).to_contain_text("penguin")
+    tab.whole(0)
+    expect(tab.messages).to_have_count(1)
+
+
+def test_a_reload_finds_the_chat(tab: Tab) -> None:
+    """With its picture, in the middle of an answer as well as after it."""
+    answer = tab.ask("what is this?", CAT)
+    expect(tab.page).to_have_url(re.compile(r"\?chat=\d+$"))
+    tab.page.reload()
+    assert tab.whole(0) == answer
+    expect(tab.messages.locator("img")).to_have_count(1)
+    assert "home" in tab.ask("where is it found?") or "cat" in tab.answers.nth(1).inner_text()
+
+
+def test_a_kept_conversation_is_listed_found_renamed_opened_and_deleted(tab: Tab) -> None:
+    tab.ask("what sound does a cow make?")
+    tab.sidebar()
+    page, listed = tab.page, tab.page.locator("#conversations label")
+    page.get_by_role("button", name="New conversation").click()
+    expect(tab.messages).to_have_count(0)
+    tab.ask("what is a hammer for?")
+    expect(listed).to_have_text(["what is a hammer for?", "what sound does a cow make?"])
+    page.get_by_placeholder("Search").fill("COW")
+    expect(listed).to_have_count(1)
+    listed.first.click()
+    expect(tab.messages).to_have_text(["what sound does a cow make?"])
+    page.get_by_placeholder("Title").fill("cattle")
+    page.get_by_role("button", name="Rename").click()
+    expect(listed).to_contain_text(["cattle"])
+    page.get_by_role("button", name="Delete").click()
+    expect(listed).to_have_text(["what is a hammer for?"])
+    expect(tab.messages).to_have_count(0)
+
+
+def test_two_visitors_never_see_each_other(visit: Visit) -> None:
+    one, two = visit(), visit()
+    one.ask("what sound does a cow make?")
+    two.ask("what is a hammer for?")
+    two.sidebar()
+    expect(two.page.locator("#conversations label")).to_have_text(["what is a hammer for?"])
+    theirs = one.page.url
+    two.page.goto(theirs)
+    expect(two.page.locator("#about small")).to_contain_text("mmchat-tiny")
+    expect(two.page.get_by_text("there is no conversation")).to_be_visible()
+    assert "cow" not in two.page.locator("#chat").inner_text().replace("what sound does a cow make?", "", 1)
+
+
+def test_tags_and_scripts_show_as_they_were_typed(tab: Tab) -> None:
+    tab.ask("<script>document.title = 'mine'</script><b>bold</b> *star*")
+    expect(tab.messages.first).to_have_text("<script>document.title = 'mine'</script><b>bold</b> *star*")
+    assert tab.page.title() == "mmchat"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"no picture", "broken.png: not a picture"),
+        (ASSETS.joinpath("cat.png").read_bytes()[:2_000], "broken.png: the picture is damaged or cut short"),
+        (os.urandom(50_000_000), "broken.png: not a picture"),
+    ],
+    ids=["text", "cut", "50 MB"],
+)
+def test_a_file_that_cannot_be_used_is_one_message_and_what_was_typed_stays(
+    tab: Tab, tmp_path: Path, content: bytes, problem: str
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(content)
+    tab.attach(broken)
+    tab.type("what is this?")
+    expect(tab.answers).to_have_count(1)
+    expect(tab.answers.first).to_contain_text(problem)
+    assert len(tab.answers.first.inner_text().splitlines()) == 1
+    expect(tab.page.locator("#composer textarea")).to_have_value("what is this?")
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+
+
+def test_where_an_answer_looked_is_shown_for_all_of_it_and_for_a_word(tab: Tab) -> None:
+    tab.ask("what is this?", CAT)
+    tab.page.locator("#chat .options button", has_text="Where it looked").click()
+    picture = tab.page.locator("#map img")
+    expect(picture).to_be_visible()
+    whole = picture.get_attribute("src")
+    tab.page.locator("#words label", has_text="cat").last.click()
+    expect(picture).not_to_have_attribute("src", whole or "")
+
+
+def test_settings_are_used_and_kept_with_the_conversation(tab: Tab) -> None:
+    tab.sidebar()
+    tab.page.get_by_role("button", name="Settings").click()
+    tab.page.get_by_label("Longest answer, in tokens").first.fill("3")
+    tab.page.get_by_label("Longest answer, in tokens").first.press("Tab")
+    assert "cut at 3 tokens, the longest answer" in tab.ask("where does a penguin live?")
+    tab.page.reload()
+    tab.whole(0)
+    tab.sidebar()
+    tab.page.get_by_role("button", name="Settings").click()
+    expect(tab.page.get_by_label("Longest answer, in tokens").first).to_have_value("3")
+
+
+def test_one_of_two_answers_is_kept(tab: Tab) -> None:
+    tab.sidebar()
+    tab.page.get_by_role("button", name="Settings").click()
+    for label, value in (("Answers to compare", "2"), ("Temperature", "1.5"), ("Seed", "7")):
+        field = tab.page.get_by_label(label).first
+        field.fill(value)
+        field.press("Tab")
+    tab.ask("tell me about a whale")
+    tab.page.locator("#chat .options button", has_text="Keep answer 2").click()
+    expect(tab.page.locator("#chat .options button", has_text="Keep")).to_have_count(0)
+
+
+def test_a_thumb_down_asks_what_would_have_been_right(tab: Tab) -> None:
+    tab.ask("what sound does a cow make?")
+    tab.page.locator("#chat button[title='Dislike'], #chat button[aria-label='Dislike']").first.click()
+    tab.page.locator("#correction textarea").fill("A cow says moo.")
+    tab.page.get_by_role("button", name="Send", exact=True).click()
+    expect(tab.page.locator("#correction textarea")).not_to_be_visible()
+
+
+def test_without_a_microphone_the_page_says_why(visit: Visit) -> None:
+    """As a browser has none on a page over plain http from another machine."""
+    tab = visit()
+    tab.page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    expect(tab.page.locator("#notice")).to_have_text("")
+    tab.page.reload()
+    expect(tab.page.locator("#notice")).to_contain_text("The microphone is off: browsers allow it on https:// pages")
+
+
+def test_the_page_speaks_chinese_to_a_chinese_browser(visit: Visit) -> None:
+    tab = visit(locale="zh-CN")
+    expect(tab.page.locator("#composer textarea")).to_have_attribute("placeholder", "输入问题,拖入图片,或录音")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_sideways_scroll(visit: Visit, scheme: str) -> None:
+    tab = visit(viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True, color_scheme=scheme)
+    tab.ask("what is this?", CAT)
+    for _ in range(2):
+        assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+        tab.page.locator("button.toggle-button").click()
+        tab.page.wait_for_timeout(500)
+
+
+def test_all_that_can_be_pressed_has_a_name_for_a_screen_reader(tab: Tab) -> None:
+    tab.ask("what is this?", CAT)
+    nameless = tab.page.locator("button:visible").evaluate_all(
+        "all => all.filter(b => !(b.innerText.trim() || b.ariaLabel || b.title || b.querySelector('img[alt]')?.alt))"
+        ".map(b => b.outerHTML.slice(0, 600))"
+    )
+    assert nameless == []
