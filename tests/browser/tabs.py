@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -80,6 +81,20 @@ class Tab:
     @property
     def messages(self) -> Locator:
         return self.page.locator("#chat .user.message")
+
+    def set(self, **values: str) -> None:
+        """Open the settings and type values, by the first word of their labels."""
+        self.sidebar()
+        self.page.get_by_role("button", name="Settings").click()
+        for label, value in values.items():
+            field = self.setting(label)
+            field.fill(value)
+            field.press("Tab")
+            expect(field).to_have_value(value)
+        self.page.wait_for_timeout(500)  # until the page has taken them
+
+    def setting(self, label: str) -> Locator:
+        return self.page.get_by_label(re.compile(f"^(number input for )?{label}", re.IGNORECASE)).first
 
     def sidebar(self) -> None:
         """Open it."""

@@ -70,9 +70,13 @@ def test_an_answer_can_be_stopped_and_stays_as_far_as_it_came(tab: Tab, assistan
     tab.page.locator("#composer button.stop-button").click()
     expect(tab.answers.first.locator("small")).to_have_text("stopped")
     assistant.seconds = 0.0
-    assert "cow" in tab.ask(
-        "what sound does a cow make?",
-    )
+    expect(tab.page.locator("#composer button.submit-button")).to_be_visible()
+    box = tab.page.locator("#composer textarea")
+    box.fill("what sound does a cow make?")
+    while box.input_value():  # Gradio takes no message until it has ended what was stopped
+        box.press("Enter")
+        tab.page.wait_for_timeout(500)
+    assert "tokens" in tab.whole(1)
 
 
 def test_an_earlier_message_can_be_edited_and_gone_on_from(tab: Tab) -> None:
@@ -170,25 +174,17 @@ def test_where_an_answer_looked_is_shown_for_all_of_it_and_for_a_word(tab: Tab) 
 
 
 def test_settings_are_used_and_kept_with_the_conversation(tab: Tab) -> None:
-    tab.sidebar()
-    tab.page.get_by_role("button", name="Settings").click()
-    tab.page.get_by_label("Longest answer, in tokens").first.fill("3")
-    tab.page.get_by_label("Longest answer, in tokens").first.press("Tab")
+    tab.set(longest="3")
     assert "cut at 3 tokens, the longest answer" in tab.ask("where does a penguin live?")
     tab.page.reload()
     tab.whole(0)
     tab.sidebar()
     tab.page.get_by_role("button", name="Settings").click()
-    expect(tab.page.get_by_label("Longest answer, in tokens").first).to_have_value("3")
+    expect(tab.setting("longest")).to_have_value("3")
 
 
 def test_one_of_two_answers_is_kept(tab: Tab) -> None:
-    tab.sidebar()
-    tab.page.get_by_role("button", name="Settings").click()
-    for label, value in (("Answers to compare", "2"), ("Temperature", "1.5"), ("Seed", "7")):
-        field = tab.page.get_by_label(label).first
-        field.fill(value)
-        field.press("Tab")
+    tab.set(answers="2", temperature="1.5", seed="7")
     tab.ask("tell me about a whale")
     tab.page.locator("#chat .options button", has_text="Keep answer 2").click()
     expect(tab.page.locator("#chat .options button", has_text="Keep")).to_have_count(0)
