@@ -29,6 +29,7 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, metavar="N", he
 Plot = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw what was found: a .png, .svg or .pdf file.")
 ]
+Web = Annotated[bool, typer.Option("--web", help="Time the page instead: until it is there, and what it adds.")]
 
 
 def bench(
@@ -41,6 +42,7 @@ def bench(
     threads: Threads = None,
     repeats: Repeats = 5,
     plot: Plot = None,
+    web: Web = False,
 ) -> None:
     """Time a model: from start to answer, to the first token, token by token, and with several chats at once.
 
@@ -52,8 +54,10 @@ def bench(
     from mmchat.evaluation.bench_run import bench_model, bench_shape
     from mmchat.model.placement import Placement, pick_device, pick_dtype, pick_quantization
 
-    if config is not None and model is not None:
-        raise OptionError("--config makes a model of random weights: leave --model out")
+    if config is not None and (web or model is not None):
+        raise OptionError("--config makes a model of random weights: leave --model and --web out")
+    if web and (baseline is not None or plot is not None):
+        raise OptionError("--web times the page alone: leave --baseline and --plot out")
     if plot is not None and find_spec("matplotlib") is None:
         raise OptionError("--plot needs matplotlib: pip install 'mmchat[plot]'")
     if threads is not None:
@@ -61,6 +65,9 @@ def bench(
     where = pick_device(device)
     place = Placement(where, pick_dtype(dtype, where), pick_quantization(quantize, where))
     beside = baseline is not None
+    if web:
+        _bench_web(model, device, dtype, quantize, repeats)
+        return
     with console.counting() as progress:
         if config is None:
             result = bench_model(model, beside=beside, place=place, repeats=repeats, progress=progress)
@@ -72,3 +79,15 @@ def bench(
 
         save_plot(result, plot)
     typer.echo(result.to_json())
+
+
+def _bench_web(model: str | None, device: str, dtype: str, quantize: str | None, repeats: int) -> None:
+    from mmchat.evaluation.bench_web import web_speed
+
+    assistant = console.load_assistant(model, device, dtype, quantize, None)
+    given = {"--model": model, "--device": device, "--dtype": dtype, "--quantize": quantize}
+    flags = [word for flag, value in given.items() if value is not None for word in (flag, value)]
+    with console.counting() as progress:
+        found = web_speed(assistant, flags, repeats, progress)
+    typer.echo(found.to_text())
+    typer.echo(found.to_json())

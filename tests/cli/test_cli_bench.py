@@ -11,9 +11,11 @@ import torch
 from fake_assistant import Run, Screen
 from PIL import Image
 
+from mmchat import Assistant
 from mmchat.cli import bench
-from mmchat.evaluation import bench_run
+from mmchat.evaluation import bench_run, bench_web
 from mmchat.evaluation.bench import Bench, DecodeSpeed
+from mmchat.evaluation.bench_web import WebSpeed
 from mmchat.model.placement import Placement
 
 FOUND = Bench("toy", "cpu", "float32", None, 2, DecodeSpeed(200.0, 2.5, {"float32": 80.0}, 0.5))
@@ -71,7 +73,7 @@ def test_options_reach_the_measurement(run: Run, calls: list[tuple[Any, ...]]) -
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--config", "gpt2", "--model", "m"), "--config makes a model of random weights: leave --model out"),
+        (("--config", "gpt2", "--model", "m"), "--config makes a model of random weights: leave --model and --web out"),
         (("--quantize", "int4", "--device", "cpu"), "int4 weights need a CUDA device, this is cpu: use int8"),
     ],
     ids=["model and size", "int4"],
@@ -105,3 +107,43 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(
     screen = run("bench", "--device", "cpu", "--plot", "found.png")
     assert screen == Screen(2, "", "mmchat: --plot needs matplotlib: pip install 'mmchat[plot]'\n")
     assert calls == []
+
+
+def test_the_page_is_timed_by_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def speed(assistant: Any, model: list[str], repeats: int, progress: Any) -> WebSpeed:
+        asked.append((model, repeats))
+        return WebSpeed(4.25, 5.0, 20.4, 0.125, 40)
+
+    monkeypatch.setattr(bench_web, "web_speed", speed)
+    screen = run("bench", "--web", "--device", "cpu", "--repeats", "3")
+    assert (screen.code, screen.err) == (0, "")
+    shown, _, last = screen.out.rstrip("\n").rpartition("\n")
+    assert shown == (
+        "what                                  figure\n"
+        "mmchat web, until the page is there    4.2 s\n"
+        "until it has answered                  5.0 s\n"
+        "what the page adds to an answer        20 ms\n"
+        "to each of 40 tokens                 0.12 ms"
+    )
+    assert json.loads(last) == {
+        "web_page_s": 4.25, "web_answer_s": 5.0, "web_overhead_ms": 20.4, "web_token_overhead_ms": 0.125,
+        "web_tokens": 40,
+    }  # fmt: skip
+    assert asked == [(["--device", "cpu", "--dtype", "auto"], 3)]
+
+
+@pytest.mark.parametrize("other", [("--baseline", "transformers"), ("--plot", "a.png"), ("--config", "gpt2")])
+def test_the_page_is_timed_alone(run: Run, other: tuple[str, str]) -> None:
+    screen = run("bench", "--web", *other)
+    assert screen.code == 2
+    assert "--web" in screen.err
+    assert screen.err.count("\n") == 1
+
+
+def test_the_page_of_the_bundled_model_is_timed() -> None:
+    """Of a real page in a process of its own: what it adds is no figure to test, but that it comes is."""
+    found = bench_web.web_speed(Assistant.load(), [], 1, lambda *_: None)
+    assert 0 < found.page_s < found.answer_s
+    assert found.tokens > 1
