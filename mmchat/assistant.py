@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -31,8 +31,8 @@ from mmchat.generation.beam import beam_search
 from mmchat.generation.engine import Engine, Prefill
 from mmchat.generation.media import MediaTokens
 from mmchat.generation.reply import MediaReceipt, Reply, ReplyStream, Timing, Usage
-from mmchat.generation.running import Answer
 from mmchat.generation.scheduler import Scheduler
+from mmchat.generation.telling import Asked, told
 from mmchat.generation.text import TextStream
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
@@ -175,10 +175,7 @@ class Assistant:
         Raises:
             UserError: as for `log_likelihood`.
         """
-        messages = self._written(self._messages(conversation, system))
-        sequence = self._sequence([*messages, Message.assistant(answer)], answer_next=False)
-        earlier = len(_taught(self._sequence(messages)))
-        positions = _taught(sequence)[earlier:]
+        sequence, positions = self._answered(conversation, answer, system)
         targets = torch.tensor(positions, device=self._model.decoder.device)
         ids = [sequence.ids[position] for position in positions]
 
@@ -188,9 +185,30 @@ class Assistant:
             chosen: list[float] = logits.log_softmax(dim=-1)[range(len(ids)), ids].tolist()
             return chosen
 
-        lengths = [len(self._tokenizer.decode(ids[:count])) for count in range(len(ids) + 1)]
-        texts = [answer[start:end] for start, end in pairwise(lengths)]
-        return list(zip(texts, self._scheduler.run(nats), strict=True))
+        return list(zip(self._texts(ids, answer), self._scheduler.run(nats), strict=True))
+
+    def token_attention(
+        self, conversation: ConversationLike, answer: str, *, system: str | None = None
+    ) -> tuple[list[str], list[Tensor]]:
+        """How much attention each token of an answer pays to each cross-modal token while it is chosen.
+
+        Returns:
+            The texts of the K tokens, as in `token_log_likelihoods`; and for each picture and clip, in their order,
+            the shares (K, n) that its n tokens have. A clip that a transcriber wrote down has none.
+
+        Raises:
+            UserError: as for `log_likelihood`, or the decoder does not tell.
+        """
+        sequence, positions = self._answered(conversation, answer, system)
+        chosen_at = torch.tensor(positions, device=self._model.decoder.device) - 1
+
+        @torch.inference_mode()
+        def shares() -> Tensor:
+            return self._model.decoder.attention(self._embed(sequence), chosen_at).cpu()
+
+        paid = self._scheduler.run(shares)  # K, T
+        texts = self._texts([sequence.ids[position] for position in positions], answer)
+        return texts, [paid[:, span.start : span.start + span.length] for span in sequence.spans]
 
     def continuations(
         self, conversation: ConversationLike, opening: str, n: int, *, stop: Sequence[str], max_new_tokens: int
@@ -283,6 +301,20 @@ class Assistant:
             self._need(_kind(part))
         return build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=answer_next)
 
+    def _answered(
+        self, conversation: ConversationLike, answer: str, system: str | None
+    ) -> tuple[MixedSequence, list[int]]:
+        """A conversation with an answer, and where the tokens of the answer are."""
+        messages = self._written(self._messages(conversation, system))
+        sequence = self._sequence([*messages, Message.assistant(answer)], answer_next=False)
+        earlier = len(_taught(self._sequence(messages)))
+        return sequence, _taught(sequence)[earlier:]
+
+    def _texts(self, ids: Sequence[int], answer: str) -> list[str]:
+        """What of an answer each of its tokens says."""
+        lengths = [len(self._tokenizer.decode(ids[:count])) for count in range(len(ids) + 1)]
+        return [answer[start:end] for start, end in pairwise(lengths)]
+
     def _embed(self, sequence: MixedSequence) -> Tensor:
         """(1, T, D): what the decoder reads. For the thread of the scheduler."""
         check_fits(sequence, self._model.decoder.context)
@@ -303,41 +335,8 @@ class Assistant:
         """Begin an answer; it goes on before anything of it is read."""
         text = TextStream(self._tokenizer.decode, options.stop)
         ids = self._scheduler.answer(question.prefill, list(question.sequence.ids), options, seed)
-        return ReplyStream(self._told(question, ids, text, seed), ids.close)
-
-    def _told(self, question: _Question, ids: Answer, text: TextStream, seed: int) -> Generator[str, None, Reply]:
-        """The pieces of an answer."""
-        pieces: list[str] = []
-        count = 0
-        first_token: float | None = None
-        try:
-            for token in ids:
-                count += 1
-                first_token = time.perf_counter() if first_token is None else first_token
-                pieces.append(text.push(token))
-                if pieces[-1]:
-                    yield pieces[-1]
-                if text.stopped:
-                    break
-        finally:
-            ids.close()
-        finish = "stop" if text.stopped else ids.finish_reason
-        assert finish is not None, "its ids have ended"
-        pieces.append(text.flush())
-        if pieces[-1]:
-            yield pieces[-1]
-        now = time.perf_counter()
-        return Reply(
-            text="".join(pieces),
-            media=question.receipts,
-            usage=Usage(len(question.sequence), count),
-            timing=Timing(
-                self._load_s, (now if first_token is None else first_token) - question.asked, now - question.asked
-            ),
-            finish_reason=finish,
-            seed=seed,
-            model=self.name,
-        )
+        asked = Asked(self.name, question.receipts, len(question.sequence), self._load_s, question.asked, seed)
+        return ReplyStream(told(asked, ids, text), ids.close)
 
     def _receipt(self, part: ImagePart | AudioPart, lengths: Mapping[str, int]) -> MediaReceipt:
         """Of a part, given how many tokens the sequence has for each that an encoder reads."""

@@ -350,6 +350,21 @@ def test_each_token_has_its_likelihood(assistant: Assistant, tiny_tokenizer: Cha
     assert [nats for _, nats in beginning[:-1]] == pytest.approx([nats for _, nats in tokens[: len(beginning) - 1]])
 
 
+def test_each_token_has_its_attention_to_media(
+    assistant: Assistant, cat_image: ImagePart, question_clip: AudioPart
+) -> None:
+    """A share for each cross-modal token, of all that there is to attend to."""
+    texts, paid = assistant.token_attention([cat_image, question_clip, "what is this?"], "it is a cat")
+    tokens = assistant.token_log_likelihoods([cat_image, question_clip, "what is this?"], "it is a cat")
+    assert texts == [text for text, _ in tokens]
+    reply = assistant.reply([cat_image, question_clip, "what is this?"], max_new_tokens=1)
+    assert [tuple(each.shape) for each in paid] == [(len(texts), receipt.tokens) for receipt in reply.media]
+    total = sum(each.sum(1) for each in paid)
+    assert ((total > 0) & (total < 1)).all()  # type: ignore[union-attr]
+    _, (other, _) = assistant.token_attention([cat_image, question_clip, "what is this?"], "a dog")
+    assert not torch.allclose(paid[0][-1], other[-1])
+
+
 def test_a_system_prompt_counts_for_the_likelihood(assistant: Assistant) -> None:
     alone = assistant.log_likelihood("hello", "a cat")
     assert assistant.log_likelihood("hello", "a cat", system="describe this")[0] != pytest.approx(alone[0])

@@ -33,12 +33,13 @@ def explain(
     dtype: options.Dtype = "auto",
     quantize: options.Quantize = None,
 ) -> None:
-    """Draw what of a picture or clip an answer depends on: its parts are hidden one by one.
+    """Draw what of a picture or clip an answer depends on: its parts are hidden one by one; beside it, attention.
 
     For example: mmchat explain -i cat.png "what is this?" --word cat --out map.png
     """
     from PIL import Image
 
+    from mmchat.explain.attention import attention
     from mmchat.explain.drawing import draw
     from mmchat.explain.occlusion import explain as explained
     from mmchat.inputs.messages import Message, TextPart
@@ -55,10 +56,17 @@ def explain(
             assistant, question, said, word=word, grid=grid, progress=lambda done, total: progress("parts", done, total)
         )
     try:
-        draw(heats).save(out)
+        attended = attention(assistant, question, said, word=word)
+    except OptionError as error:
+        console.note(str(error))
+        attended = []
+    try:
+        draw(heats, attended).save(out)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror or error}") from error
     console.say(f"{said}\n")
     for heat in heats:
-        console.note(f"{heat.part.name}: hiding its best part costs {max(float(heat.nats.max()), 0):.2f} nats")
+        console.note(f"{heat.part.name}: hiding its best part costs {max(float(heat.values.max()), 0):.2f} nats")
     console.note(f"{out}: red is what the answer depends on; a part that another one repeats stays pale")
+    if attended:
+        console.note("blue is where the decoder looks while it answers, which may be of no use to it")

@@ -9,30 +9,19 @@ R rows and C columns of the parts of a picture, T parts of a clip in time
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageStat
 
 from mmchat.assistant import Assistant
-from mmchat.errors import OptionError
-from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.explain.heat import Heat, Media, media_of, part_of_answer
+from mmchat.inputs.audio import SAMPLE_RATE
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
 
 CLIP_STEP_S = 0.2
 """Length of a part of a clip."""
-
-Media = ImagePart | AudioPart
-
-
-@dataclass(frozen=True)
-class Heat:
-    """What each part of a picture or clip does for an answer."""
-
-    part: Media
-    nats: np.ndarray
-    """(R, C) or (T,): by how much the log-probability falls when the part is hidden; negative where it rises."""
 
 
 def explain(
@@ -44,7 +33,8 @@ def explain(
     grid: int = 8,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Heat]:
-    """For each picture and clip of a conversation, what its parts do for an answer.
+    """For each picture and clip of a conversation, what its parts do for an answer: by how many nats its
+    log-probability falls when a part is hidden; negative where it rises.
 
     Args:
         assistant: whose answer it is.
@@ -58,19 +48,12 @@ def explain(
         OptionError: the conversation holds no media, or the answer has no such word.
         UserError: as for `Assistant.reply`.
     """
-    media = [(turn, place) for turn, message in enumerate(conversation) for place, part in enumerate(message.content)
-             if isinstance(part, Media)]  # fmt: skip
-    if not media:
-        raise OptionError("there is nothing to look at: give a picture or a clip")
-    begin, end = _span(answer, word)
+    media = media_of(conversation)
 
     def score(messages: Sequence[Message]) -> float:
-        total, start = 0.0, 0
-        for text, nats in assistant.token_log_likelihoods(messages, answer):
-            if start < end and begin < start + len(text):
-                total += nats
-            start += len(text)
-        return total
+        tokens = assistant.token_log_likelihoods(messages, answer)
+        counted = part_of_answer([text for text, _ in tokens], answer, word)
+        return sum(nats for (_, nats), counts in zip(tokens, counted, strict=True) if counts)
 
     whole = score(conversation)
     parts = [conversation[turn].content[place] for turn, place in media]
@@ -87,16 +70,6 @@ def explain(
         shape = (grid, grid) if isinstance(part, ImagePart) else (len(fallen),)
         heats.append(Heat(part, np.array(fallen).reshape(shape)))
     return heats
-
-
-def _span(answer: str, word: str | None) -> tuple[int, int]:
-    """Where in the answer a word stands; all of the answer without one."""
-    if word is None:
-        return 0, len(answer)
-    start = answer.lower().find(word.strip().lower())
-    if start < 0 or not word.strip():
-        raise OptionError(f'the answer "{answer}" does not say "{word}"')
-    return start, start + len(word.strip())
 
 
 def _hidden(part: Media, grid: int) -> Iterator[Media]:

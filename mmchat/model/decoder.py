@@ -88,6 +88,18 @@ class Decoder(nn.Module, ABC):
             Logits (B, T, V), or (B, K, V) of the K positions that are kept, and the cache.
         """
 
+    @abstractmethod
+    def attention(self, embeddings: Tensor, asked: Tensor) -> Tensor:
+        """How much of their attention some positions pay to each position, mean over layers and heads.
+
+        Args:
+            embeddings: (1, T, D), from the first position on.
+            asked: (K,) positions.
+
+        Returns:
+            (K, T) shares that sum to 1; those of later positions are 0.
+        """
+
 
 class Batch(Protocol):
     """Conversations of different lengths, B rows, that are read on together, an id of each at a time."""

@@ -167,13 +167,10 @@ class LeanDecoder(Decoder):
     ) -> Tensor:
         """(B, T, H · W): each position's queries answered from the positions that it sees."""
         a = self.architecture
-        heads = qkv.view(*qkv.shape[:2], -1, a.head_width).transpose(1, 2)  # B, all heads, T, W
-        turned, values = heads[:, : a.heads + a.kv_heads], heads[:, a.heads + a.kv_heads :]
-        if rotation is not None:
-            turned = _rotated(turned, *rotation)
-        all_keys, all_values = cache.write(layer, span, turned[:, a.heads :], values)
+        queries, keys, values = self._heads(qkv, rotation)
+        all_keys, all_values = cache.write(layer, span, keys, values)
         attended = functional.scaled_dot_product_attention(
-            turned[:, : a.heads],
+            queries,
             all_keys,
             all_values,
             attn_mask=span.mask,
@@ -181,6 +178,35 @@ class LeanDecoder(Decoder):
             enable_gqa=a.heads != a.kv_heads,
         )
         return attended.transpose(1, 2).flatten(2)
+
+    def _heads(self, qkv: Tensor, rotation: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, W), keys and values (B, key heads, T, W)."""
+        a = self.architecture
+        heads = qkv.view(*qkv.shape[:2], -1, a.head_width).transpose(1, 2)  # B, all heads, T, W
+        turned, values = heads[:, : a.heads + a.kv_heads], heads[:, a.heads + a.kv_heads :]
+        if rotation is not None:
+            turned = _rotated(turned, *rotation)
+        return turned[:, : a.heads], turned[:, a.heads :], values
+
+    def attention(self, embeddings: Tensor, asked: Tensor) -> Tensor:
+        """As for every decoder; `read` with its attention written out, for one row that begins anew."""
+        a, length = self.architecture, embeddings.shape[1]
+        positions = torch.arange(length, device=self.device)[None]
+        hidden = (
+            embeddings if self._positions is None else embeddings + functional.embedding(positions, self._positions)
+        )
+        rotation = self._rotation(positions)
+        later = torch.ones(length, length, dtype=torch.bool, device=self.device).triu(1)
+        total = torch.zeros(len(asked), length, device=self.device)
+        for block in self._blocks:
+            queries, keys, values = self._heads(block.qkv(block.attention_norm(hidden)), rotation)
+            keys, values = (each.repeat_interleave(a.heads // a.kv_heads, dim=1) for each in (keys, values))
+            scores = queries @ keys.transpose(2, 3) / a.head_width**0.5  # 1, H, T, T
+            shares = scores.masked_fill(later, float("-inf")).softmax(dim=-1)
+            total += shares[0][:, asked].mean(0).float()
+            hidden = hidden + block.out((shares @ values).transpose(1, 2).flatten(2))
+            hidden = hidden + block.down(self._activate(block.up(block.mlp_norm(hidden))))
+        return total / len(self._blocks)
 
     def _activate(self, hidden: Tensor) -> Tensor:
         if not self.architecture.gated:

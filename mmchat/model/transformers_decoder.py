@@ -169,6 +169,21 @@ class TransformersDecoder(Decoder):
         )
         return output.logits, cache
 
+    def attention(self, embeddings: Tensor, asked: Tensor) -> Tensor:
+        """As for every decoder.
+
+        Raises:
+            OptionError: this architecture does not tell.
+        """
+        self.lm.set_attn_implementation("eager")  # the others never make the shares
+        try:
+            layers = self.lm(inputs_embeds=embeddings, use_cache=False, output_attentions=True).attentions
+        finally:
+            self.lm.set_attn_implementation("sdpa")
+        if not layers or any(layer is None for layer in layers):
+            raise OptionError(f"a decoder of type {self.config.model_type} does not tell what it pays attention to")
+        return torch.stack([layer[0][:, asked].mean(0).float() for layer in layers]).mean(0)
+
 
 @contextmanager
 def _without_bar() -> Iterator[None]:

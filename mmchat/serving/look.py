@@ -7,6 +7,8 @@ import re
 from PIL import Image
 
 from mmchat.assistant import Assistant
+from mmchat.errors import OptionError
+from mmchat.explain.attention import attention
 from mmchat.explain.drawing import draw
 from mmchat.explain.occlusion import explain
 from mmchat.serving.transcript import Transcript, to_messages
@@ -21,10 +23,15 @@ def words_of(answer: str) -> list[str]:
 
 
 def look(assistant: Assistant, transcript: Transcript, word: str = WHOLE) -> Image.Image:
-    """What of the pictures and clips of a conversation its last answer depends on, or a word of it.
+    """What of the pictures and clips of a conversation its last answer, or a word of it, depends on and attends to.
 
     Raises:
         UserError: as for `explain.occlusion.explain`.
     """
-    answer = transcript[-1].answer
-    return draw(explain(assistant, to_messages(transcript), answer, word=word or None))
+    conversation, answer = to_messages(transcript), transcript[-1].answer
+    hidden = explain(assistant, conversation, answer, word=word or None)
+    try:
+        attended = attention(assistant, conversation, answer, word=word or None)
+    except OptionError:  # not every decoder tells
+        attended = []
+    return draw(hidden, attended)

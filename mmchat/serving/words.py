@@ -59,8 +59,10 @@ WORDS = gr.I18n(en=_ENGLISH, zh=_CHINESE, **{"zh-CN": _CHINESE, "zh-TW": _CHINES
 """Labels, in the language of the browser."""
 
 WHERE_IT_LOOKED = (
-    "Red: hiding this part makes the answer less probable. It shows what the answer depends on, one part at a time: "
-    "where two parts say the same, neither is red, and why it depends on them it cannot tell."
+    "Red: hiding this part makes the answer less probable. Where two parts say the same, neither is red; and why the "
+    "answer depends on a part, it cannot tell.  \n"
+    "Blue: where the decoder looks while it answers. That may be of no use to the answer, and what was read once needs "
+    "no looking at any more."
 )
 MICROPHONE_OFF = {
     "en": (

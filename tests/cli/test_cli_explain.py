@@ -19,11 +19,12 @@ def test_a_map_is_drawn(run: Run, tiny_checkpoint: Path, cat: Path, question: Pa
     assert re.fullmatch(
         r"cat\.png: hiding its best part costs \d+\.\d\d nats\n"
         r"question\.wav: hiding its best part costs \d+\.\d\d nats\n"
-        r"map\.png: red is what the answer depends on; a part that another one repeats stays pale\n",
+        r"map\.png: red is what the answer depends on; a part that another one repeats stays pale\n"
+        r"blue is where the decoder looks while it answers, which may be of no use to it\n",
         screen.err,
     )
     with Image.open(tmp_path / "map.png") as drawn:
-        assert drawn.size == (512, 384 + 8 + 128)
+        assert drawn.size == (512 + 8 + 512, 384 + 8 + 128)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from mmchat.errors import ConfigError
+from mmchat.errors import ConfigError, OptionError
 from mmchat.model.architecture import architecture_of
 from mmchat.model.decoder import answering_decoder
 from mmchat.model.lean import LeanDecoder
@@ -288,3 +289,21 @@ def test_only_what_float16_holds_exactly_is_kept_in_it() -> None:
     torch.testing.assert_close(linear(exact, None)(torch.eye(2)), exact.t())
     for value in (0.1, 70000.0, 2.0**-26):
         assert isinstance(linear(torch.tensor([[1.5, value]]), None), DenseLinear)
+
+
+def test_attention_is_that_of_transformers(lean: LeanDecoder, reference: TransformersDecoder) -> None:
+    """Shares that sum to one, none of them of what comes later; the reference answers as before afterwards."""
+    embeddings = reference.embed(torch.arange(1, 13)[None])
+    asked = torch.tensor([3, 11, 7])
+    ours, theirs = lean.attention(embeddings, asked), reference.attention(embeddings, asked)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.sum(1), torch.ones(3))
+    assert (ours[0, 4:] == 0).all()
+    assert reference.lm.config._attn_implementation == "sdpa"
+
+
+def test_a_decoder_that_does_not_tell_its_attention_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = TransformersDecoder(GPT2)
+    monkeypatch.setattr(decoder.lm, "forward", lambda **_: SimpleNamespace(attentions=(None, None)))
+    with pytest.raises(OptionError, match="a decoder of type gpt2 does not tell what it pays attention to"):
+        decoder.attention(decoder.embed(torch.arange(1, 5)[None]), torch.tensor([2]))
