@@ -16,19 +16,19 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    ("environment", "model", "door"),
+    ("environment", "models", "door"),
     [
-        ({}, None, web.Door()),
-        ({"MMCHAT_MODEL": ""}, None, web.Door()),
+        ({}, [], web.Door()),
+        ({"MMCHAT_MODEL": ""}, [], web.Door()),
         (
             {"MMCHAT_MODEL": "owner/name", "GRADIO_SERVER_NAME": "0.0.0.0", "SPACE_ID": "owner/page"},
-            "owner/name",
+            ["owner/name"],
             web.Door("0.0.0.0", keep=False),
         ),
     ],
 )
 def test_environment_picks_model_and_place(
-    environment: dict[str, str], model: str | None, door: web.Door, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, str], models: list[str], door: web.Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What visitors of a Space say is not kept there."""
     for name in ("MMCHAT_MODEL", "GRADIO_SERVER_NAME", "SPACE_ID"):
@@ -36,9 +36,9 @@ def test_environment_picks_model_and_place(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     launched = []
-    monkeypatch.setattr(web, "launch", lambda model, door: launched.append((model, door)))
+    monkeypatch.setattr(web, "launch", lambda models, door: launched.append((models, door)))
     runpy.run_path(str(ROOT / "app.py"), run_name="__main__")
-    assert launched == [(model, door)]
+    assert launched == [(models, door)]
 
 
 def test_importing_the_entry_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

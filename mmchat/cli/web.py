@@ -8,9 +8,14 @@ import typer
 
 from mmchat.cli import console, options
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="MODEL", help="As for ask; may be repeated, to choose from on the page."),
+]
+
 
 def web(
-    model: options.Model = None,
+    model: Models = None,
     host: Annotated[str, typer.Option(metavar="HOST", help="Where to listen; 0.0.0.0 is everywhere.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")] = 7860,
     auth: Annotated[
@@ -37,4 +42,4 @@ def web(
     with console.working("starting"):
         from mmchat.serving.web import Door, launch
     door = Door(host, port, tuple(auth or ()), not no_history, a_minute, shared)
-    launch(model, door, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
+    launch(model or [], door, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)

@@ -124,7 +124,7 @@ def _ask(client: httpx.Client, options: dict[str, Any]) -> None:
     values = [given[name] for name in ("temperature", "repetition_penalty", "seed", "max_new_tokens")]
     temperature, penalty, seed, longest = values
     message = {"text": _QUESTION, "files": []}
-    data = [message, "", temperature, 1.0, penalty, seed, longest, 1]
+    data = [message, "", temperature, 1.0, penalty, seed, longest, 1, ""]
     event = client.post("gradio_api/call/ask", json={"data": data}).raise_for_status().json()["event_id"]
     with client.stream("GET", f"gradio_api/call/ask/{event}") as stream:
         lines = [line for line in stream.iter_lines() if line.startswith("event: ")]

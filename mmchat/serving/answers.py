@@ -23,6 +23,7 @@ from mmchat.serving.transcript import (
     Draft,
     Exchange,
     edited,
+    feedback_of,
     place_of,
     receipt,
     to_bubbles,
@@ -157,6 +158,11 @@ def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, 
     else:
         composer = gr.MultimodalTextbox(value={"text": draft.text, "files": list(draft.files)}, **buttons)
     return chat, to_bubbles(chat.transcript, problem), composer, listing or gr.skip(), chat.number
+
+
+def thumbs(chat: Chat) -> Any:
+    """The thumbs of the answers that are shown."""
+    return gr.Chatbot(feedback_value=feedback_of(chat.transcript))
 
 
 def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:

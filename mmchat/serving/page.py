@@ -7,18 +7,19 @@ so a browser can neither forge a turn nor name a file of the host.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
-from mmchat.assistant import AssistantInfo
+from mmchat.assistant import Assistant, AssistantInfo
 from mmchat.errors import BusyError, MmchatError
 from mmchat.serving import answers
 from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
 from mmchat.serving.panels import Correcting, Looking
-from mmchat.serving.settings import MOST_CHOICES, Settings
+from mmchat.serving.settings import Settings
+from mmchat.serving.sidebar import Sidebar
 from mmchat.serving.transcript import (
     DISLIKE,
     KEEP,
@@ -88,7 +89,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         delete_cache=(3600, FORGET_SECONDS),
     ) as page:
         chat = gr.State(Chat())
-        sidebar = _Sidebar(kept=backing.history is not None)
+        sidebar = Sidebar(backing.models, kept=backing.history is not None)
         about = gr.Markdown(f"## {TITLE}", elem_id="about")
         bubbles = gr.Chatbot(
             show_label=False,
@@ -117,40 +118,16 @@ def build_page(backing: Backing) -> gr.Blocks:
         number.change(None, number, None, js=_MARK_ADDRESS, api_visibility="private")
         view = [chat, bubbles, composer, sidebar.listing, number]
         _wire_answers(backing, view, sidebar)
-        _wire_history(backing, view, sidebar)
+        sidebar.wire(backing, view)
         correcting.wire(backing, chat, bubbles)
-        looking.wire(backing, chat, bubbles)
+        looking.wire(backing, chat, bubbles, sidebar.model)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
+        sidebar.model.input(_describing(backing), sidebar.model, about, api_visibility="private")
         page.load(None, None, notice, js=_BEGIN, api_visibility="private")
     return page
 
 
-class _Sidebar:
-    """Conversations and settings."""
-
-    def __init__(self, *, kept: bool) -> None:
-        with gr.Sidebar(open=False, width=320):
-            self.new = gr.Button(WORDS("new"), variant="primary", size="sm")
-            self.search = gr.Textbox(placeholder=WORDS("search"), label=WORDS("search"), show_label=False, visible=kept)
-            self.listing = gr.Radio(label=WORDS("conversations"), visible=kept, elem_id="conversations")
-            self.title = gr.Textbox(placeholder=WORDS("title"), label=WORDS("title"), show_label=False, visible=kept)
-            with gr.Row(visible=kept):
-                self.rename = gr.Button(WORDS("rename"), size="sm", min_width=80)
-                self.delete = gr.Button(WORDS("delete"), size="sm", variant="stop", min_width=80)
-            self.aloud = gr.Button(WORDS("read_aloud"), size="sm")
-            with gr.Accordion(WORDS("settings"), open=False):
-                self.settings: list[Any] = [
-                    gr.Textbox("", label=WORDS("system"), lines=2, max_lines=6),
-                    gr.Slider(0, 2, 0, step=0.05, label=WORDS("temperature")),
-                    gr.Slider(0.05, 1, 1, step=0.05, label=WORDS("top_p")),
-                    gr.Slider(1, 2, 1, step=0.05, label=WORDS("repetition_penalty")),
-                    gr.Number(label=WORDS("seed"), precision=0, minimum=0, maximum=2**31 - 1, value=None),
-                    gr.Slider(1, 1024, 96, step=1, label=WORDS("max_new_tokens")),
-                    gr.Slider(1, MOST_CHOICES, 1, step=1, label=WORDS("choices")),
-                ]
-
-
-def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
+def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> None:
     """All that asks for an answer, and what stops it."""
     chat, bubbles, composer, *_ = view
 
@@ -161,8 +138,11 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
         except BusyError as error:
             yield answers.resting(before, str(error), draft)
 
+    def of(settings: Settings) -> Callable[[], Assistant]:
+        return lambda: backing.assistant(settings.model)
+
     def answered(request: gr.Request, draft: Draft, before: Chat, settings: Settings) -> Iterator[View]:
-        views = answers.ask(backing.assistant, draft, before, settings, backing.shelf(request))
+        views = answers.ask(of(settings), draft, before, settings, backing.shelf(request))
         yield from limited(request, before, views, draft)
 
     # Programs give its parameters by their names, or leave them out.
@@ -177,22 +157,23 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
         seed: float | None = None,
         max_new_tokens: float = 96,
         choices: float = 1,
+        model: str = "",
     ) -> Iterator[View]:
         draft = Draft(message["text"], tuple(message["files"]))
-        settings = _read((system, temperature, top_p, repetition_penalty, seed, max_new_tokens, choices))
+        settings = Settings.of((system, temperature, top_p, repetition_penalty, seed, max_new_tokens, choices, model))
         yield from answered(request, draft, before, settings)
 
     def example(what: gr.SelectData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        yield from answered(request, Draft(str(what.value["text"])), before, _read(settings))
+        yield from answered(request, Draft(str(what.value["text"])), before, Settings.of(settings))
 
     def retry(what: gr.RetryData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        chosen = _read(settings).again()
-        views = answers.ask_again(backing.assistant, what.index, before, chosen, backing.shelf(request))
+        chosen = Settings.of(settings).again()
+        views = answers.ask_again(of(chosen), what.index, before, chosen, backing.shelf(request))
         yield from limited(request, before, views)
 
     def edit(what: gr.EditData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        shelf, words = backing.shelf(request), str(what.value)
-        views = answers.ask_again(backing.assistant, what.index, before, _read(settings), shelf, words)
+        shelf, chosen = backing.shelf(request), Settings.of(settings)
+        views = answers.ask_again(of(chosen), what.index, before, chosen, shelf, str(what.value))
         yield from limited(request, before, views)
 
     def choose(what: gr.SelectData, request: gr.Request, before: Chat) -> View:
@@ -218,54 +199,16 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
         editing,
     ]
     for changing in (retrying, editing):
-        changing.then(_thumbs, chat, bubbles, **private)
+        changing.then(answers.thumbs, chat, bubbles, **private)
     bubbles.option_select(choose, [chat], view, **private)
     composer.stop(None, cancels=answering, **private).then(settle, [chat], view, **private)
     bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear").then(
-        _thumbs, chat, bubbles, **private
+        answers.thumbs, chat, bubbles, **private
     )
     sidebar.new.click(None, cancels=answering, **private).then(begin, None, view, **private).then(
-        _thumbs, chat, bubbles, **private
+        answers.thumbs, chat, bubbles, **private
     )
     sidebar.aloud.click(None, js=_READ_ALOUD, **private)
-
-
-def _wire_history(backing: Backing, view: list[Any], sidebar: _Sidebar) -> None:
-    """The list of conversations, and what can be done with the open one."""
-    chat, bubbles, *_ = view
-
-    def find(request: gr.Request, search: str, now: Chat) -> Any:
-        return answers.listed(backing.shelf(request), now.number, search)
-
-    def open_one(request: gr.Request, number: int) -> tuple[Any, ...]:
-        shelf = backing.shelf(request)
-        try:
-            opened, settings = shelf.open(number)
-        except MmchatError as error:
-            gr.Warning(str(error))
-            return (gr.skip(),) * (len(view) + len(sidebar.settings))
-        return (*answers.resting(opened), *_shown(settings))
-
-    def rename(request: gr.Request, title: str, now: Chat) -> tuple[Any, Any]:
-        shelf = backing.shelf(request)
-        if now.number is not None:
-            _told(lambda number: shelf.rename(number, title), now.number)
-        return "", answers.listed(shelf, now.number)
-
-    def delete(request: gr.Request, now: Chat) -> View:
-        shelf = backing.shelf(request)
-        if now.number is not None:
-            _told(shelf.delete, now.number)
-        return answers.resting(Chat(), listing=answers.listed(shelf, None))
-
-    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    listing = sidebar.listing
-    sidebar.search.change(find, [sidebar.search, chat], listing, **private)
-    opening = listing.input(open_one, listing, [*view, *sidebar.settings], **private)
-    opening.then(_thumbs, chat, bubbles, **private)
-    for trigger in (sidebar.rename.click, sidebar.title.submit):
-        trigger(rename, [sidebar.title, chat], [sidebar.title, listing], **private)
-    sidebar.delete.click(delete, [chat], view, **private).then(_thumbs, chat, bubbles, **private)
 
 
 def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
@@ -281,16 +224,40 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
             except MmchatError as error:
                 gr.Warning(str(error))
         try:
-            info = backing.assistant().describe()
+            info = backing.assistant(backing.settings(settings).model).describe()
         except MmchatError as error:
-            about, first = f"## {TITLE}\n{as_problem(str(error))}", {}
+            about, first = _unable(error), {}
         else:
             about = _about(info)
             first = {"placeholder": info.knows, "examples": [{"text": text} for text in EXAMPLES]}
         bubbles = gr.Chatbot(value=to_bubbles(chat.transcript), feedback_value=feedback_of(chat.transcript), **first)
-        return about, chat, bubbles, gr.skip(), answers.listed(shelf, chat.number), chat.number, *_shown(settings)
+        return (
+            about,
+            chat,
+            bubbles,
+            gr.skip(),
+            answers.listed(shelf, chat.number),
+            chat.number,
+            *backing.settings(settings).values(),
+        )
 
     return introduce
+
+
+def _describing(backing: Backing) -> Callable[[str], str]:
+    """Loads a model that was chosen, so that the first question to it does not wait."""
+
+    def describe(model: str) -> str:
+        try:
+            return _about(backing.assistant(model).describe())
+        except MmchatError as error:
+            return _unable(error)
+
+    return describe
+
+
+def _unable(error: MmchatError) -> str:
+    return f"## {TITLE}\n{as_problem(str(error))}"
 
 
 def _about(info: AssistantInfo) -> str:
@@ -302,24 +269,3 @@ def _about(info: AssistantInfo) -> str:
     if info.tokens_per_second is not None:
         facts.append(f"a second of voice {info.tokens_per_second:.0f}")
     return f"## {TITLE}\n<small>{' · '.join(facts)}</small>"
-
-
-def _thumbs(now: Chat) -> Any:
-    """The thumbs of the answers that are shown now."""
-    return gr.Chatbot(feedback_value=feedback_of(now.transcript))
-
-
-def _read(values: Sequence[Any]) -> Settings:
-    return Settings.model_validate(dict(zip(Settings.model_fields, values, strict=True)))
-
-
-def _shown(settings: Settings) -> list[Any]:
-    return list(settings.model_dump().values())
-
-
-def _told(act: Callable[[int], None], number: int) -> None:
-    """Do something to a conversation; what is wrong is said on the page."""
-    try:
-        act(number)
-    except MmchatError as error:
-        gr.Warning(str(error))

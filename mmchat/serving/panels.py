@@ -64,12 +64,12 @@ class Looking:
             gr.Markdown(WHERE_IT_LOOKED, container=True)
             self.close = gr.Button(WORDS("close"), size="sm")
 
-    def wire(self, backing: Backing, chat: Any, bubbles: Any) -> None:
-        def show(asked: tuple[Any, float], now: Chat, word: str) -> Any:
+    def wire(self, backing: Backing, chat: Any, bubbles: Any, model: Any) -> None:
+        def show(asked: tuple[Any, float], now: Chat, word: str, model: str) -> Any:
             """The map, or a problem on the page."""
             try:
                 place = place_of(now.transcript, asked[0])
-                return look(backing.assistant(), now.transcript[: place + 1], word)
+                return look(backing.assistant(model), now.transcript[: place + 1], word)
             except MmchatError as error:
                 gr.Warning(str(error))
                 return None
@@ -91,5 +91,5 @@ class Looking:
         bubbles.option_select(chosen, [chat], outputs, **private)
         bubbles.like(flagged, [chat], outputs, **private)
         for trigger in (self.asked.change, self.word.input):
-            trigger(show, [self.asked, chat, self.word], self.map, **private)
+            trigger(show, [self.asked, chat, self.word, model], self.map, **private)
         self.close.click(lambda: gr.Group(visible=False), None, self.panel, api_visibility="private")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -26,6 +26,8 @@ class Settings(Frozen):
     max_new_tokens: int = Field(default=96, ge=1, le=1024)
     choices: int = Field(default=1, ge=1, le=MOST_CHOICES)
     """Answers to compare."""
+    model: str = ""
+    """Of those that the page has; empty is the first."""
 
     @classmethod
     def kept(cls, values: Mapping[str, Any]) -> Settings:
@@ -35,9 +37,18 @@ class Settings(Frozen):
         except ValidationError:
             return cls()
 
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Settings:
+        """From the page's components, which stand in the order of the fields."""
+        return cls.model_validate(dict(zip(cls.model_fields, values, strict=True)))
+
+    def values(self) -> list[Any]:
+        """For the page's components."""
+        return list(self.model_dump().values())
+
     def options(self) -> dict[str, Any]:
         """As `Assistant.stream` takes them."""
-        options = self.model_dump(exclude={"system", "choices"})
+        options = self.model_dump(exclude={"system", "choices", "model"})
         return {**options, "system": self.system.strip() or None}
 
     def again(self) -> Settings:

@@ -6,16 +6,17 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
 from mmchat.assistant import Assistant
+from mmchat.checkpoints.bundled import BUNDLED
 from mmchat.errors import HistoryError, UserError
 from mmchat.history.store import History, default_path
 from mmchat.inputs import audio, image
-from mmchat.serving.backing import Backing
+from mmchat.serving.backing import Backing, Models
 from mmchat.serving.page import CSS, build_page
 from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
 from mmchat.serving.words import WORDS
@@ -52,7 +53,7 @@ class Door:
 
 
 def launch(
-    model: str | Path | None,
+    models: Sequence[str],
     door: Door,
     *,
     device: str = "auto",
@@ -63,7 +64,8 @@ def launch(
     """Load a model and serve its page until interrupted; the address is said on stderr.
 
     Args:
-        model: as for `Assistant.load`.
+        models: to choose from, each as for `Assistant.load`; without any it is the bundled one. The first is loaded
+            now, the others when they are chosen.
         door: where it is, and for whom.
         device: as for `Assistant.load`, like the rest.
         dtype: `float32`, …
@@ -75,11 +77,16 @@ def launch(
         UserError: the port is taken or the host is not this machine's.
         KeyboardInterrupt: Ctrl-C; the server is closed.
     """
-    assistant = Assistant.load(model, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
+
+    def load(name: str) -> Assistant:
+        return Assistant.load(name, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
+
+    assistants = Models(load, models or [BUNDLED])
+    assistants("")
     history, note = _history(door)
     if note:
         sys.stderr.write(f"mmchat: {note}\n")
-    page = build_page(Backing(lambda: assistant, history, Visitors(door.for_others), _limits(door)))
+    page = build_page(Backing(assistants, assistants.names, history, Visitors(door.for_others), _limits(door)))
     address = serve(page, door)
     sys.stderr.write(f"mmchat: the page is at {address} (Ctrl-C ends it)\n")
     try:

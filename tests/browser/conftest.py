@@ -15,7 +15,7 @@ from mmchat.history.store import History
 from mmchat.serving import web
 from mmchat.serving.backing import Backing
 from mmchat.serving.page import build_page
-from mmchat.serving.visitors import Limits, Visitors
+from mmchat.serving.visitors import Visitors
 from mmchat.serving.web import Door
 from tests.browser.tabs import ASSETS, Pausing, Tab, Visit
 
@@ -42,7 +42,7 @@ def address(assistant: Pausing, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """The page as `mmchat web --shared` serves it."""
     folder = tmp_path_factory.mktemp("page")
     history = History(folder / "history.db")
-    backing = Backing(lambda: assistant, history, Visitors(shared=True), Limits(None, None))  # type: ignore[arg-type, return-value]
+    backing = Backing(lambda _: assistant, ("",), history, Visitors(shared=True))  # type: ignore[arg-type, return-value]
 
     async def start() -> tuple[gr.Blocks, str]:
         page = build_page(backing)

@@ -13,10 +13,11 @@ import soundfile
 from PIL import Image
 
 from mmchat.assistant import ReplyStream
-from mmchat.errors import ContextError, HistoryError
+from mmchat.errors import ContextError, HistoryError, OptionError
 from mmchat.history.store import Feedback, History
 from mmchat.inputs.messages import Message
 from mmchat.serving import answers
+from mmchat.serving.backing import Backing, Models
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
 from mmchat.serving.transcript import Chat, Draft, Exchange
@@ -230,6 +231,31 @@ def test_what_is_thought_of_an_answer_is_kept(assistant: FakeAssistant, history:
     chat = answers.judge((1, 0), lambda old: replace(old, correction="good day"), chat, shelf)
     thought = Feedback(liked=False, correction="good day")
     assert chat.transcript[0].feedback == history.turns(1)[-1].feedback == thought
+
+
+# Models
+
+
+def test_a_model_is_loaded_when_it_is_first_chosen_and_kept() -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> Any:
+        loaded.append(name)
+        return f"assistant {name}"
+
+    models = Models(load, ["tiny", "large", "tiny"])
+    assert models.names == ("tiny", "large")
+    given: list[Any] = [models(name) for name in ("", "tiny", "large", "")]
+    assert given == ["assistant tiny", "assistant tiny", "assistant large", "assistant tiny"]
+    assert loaded == ["tiny", "large"]
+    with pytest.raises(OptionError, match="this page has no model huge: choose one of its own"):
+        models("huge")
+
+
+def test_a_conversation_with_a_model_that_is_gone_goes_on_with_the_first() -> None:
+    backing = Backing(lambda name: name, ("tiny", "large"))  # type: ignore[arg-type, return-value]
+    assert backing.settings(Settings(model="large", seed=3)) == Settings(model="large", seed=3)
+    assert backing.settings(Settings(model="huge", seed=3)) == Settings(model="tiny", seed=3)
 
 
 # Conversations

@@ -35,7 +35,7 @@ def test_a_space_runs_from_its_files_alone(tmp_path: Path) -> None:
         port = probe.getsockname()[1]
     code = (
         "import sys; sys.path.insert(0, '.'); import mmchat; print(mmchat.__file__, flush=True)\n"
-        f"from mmchat.serving import web; web.launch(None, web.Door(port={port}, keep=False))"
+        f"from mmchat.serving import web; web.launch([], web.Door(port={port}, keep=False))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path / "space", stdout=subprocess.PIPE, text=True,

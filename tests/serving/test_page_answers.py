@@ -28,7 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     assistant = Assistant.load()
 
     async def start() -> tuple[gr.Blocks, str]:
-        page = build_page(Backing(lambda: assistant))
+        page = build_page(Backing(lambda _: assistant))
         return page, web.serve(page, Door(port=0))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -39,7 +39,7 @@ class Place:
     assistant: FakeAssistant
     failure: Exception | None
 
-    def __call__(self) -> Any:
+    def __call__(self, name: str = "") -> Any:
         if self.failure is not None:
             raise self.failure
         return self.assistant
@@ -352,7 +352,7 @@ def shared(
     door = Door(port=0, shared=True, accounts=getattr(request, "param", ()))
 
     async def begin() -> tuple[gr.Blocks, str]:
-        page = build_page(Backing(place, history, Visitors(shared=True), Limits(a_minute=3, at_once=None)))
+        page = build_page(Backing(place, ("",), history, Visitors(shared=True), Limits(a_minute=3, at_once=None)))
         return page, web.serve(page, door)
 
     page, address = asyncio.run(begin())
@@ -363,7 +363,9 @@ def shared(
 
 def posted(browser: httpx.Client, text: str) -> str:
     """What the page of a browser answers."""
-    call = browser.post("gradio_api/call/ask", json={"data": [{"text": text, "files": []}, "", 0, 1, 1, None, 96, 1]})
+    call = browser.post(
+        "gradio_api/call/ask", json={"data": [{"text": text, "files": []}, "", 0, 1, 1, None, 96, 1, ""]}
+    )
     assert call.status_code == 200, call.text
     return browser.get(f"gradio_api/call/ask/{call.json()['event_id']}").text
 
@@ -409,7 +411,7 @@ def test_a_visitor_who_asks_too_much_waits(shared: Shared, assistant: FakeAssist
 @pytest.mark.parametrize("shared", [(f"ada:{bcrypt.hashpw(b'sesame', bcrypt.gensalt(4)).decode()}",)], indirect=True)
 def test_a_page_with_accounts_lets_nobody_else_in(shared: Shared, assistant: FakeAssistant) -> None:
     with httpx.Client(base_url=shared.address, timeout=30) as browser:
-        call = {"data": [{"text": "hello", "files": []}, "", 0, 1, 1, None, 96, 1]}
+        call = {"data": [{"text": "hello", "files": []}, "", 0, 1, 1, None, 96, 1, ""]}
         assert browser.post("gradio_api/call/ask", json=call).status_code == 401
         assert browser.post("login", data={"username": "ada", "password": "wrong"}).status_code == 400
         assert browser.post("gradio_api/call/ask", json=call).status_code == 401
@@ -460,7 +462,7 @@ def test_launch_says_the_address_and_serves_until_interrupted(
         raise KeyboardInterrupt
 
     async def launch() -> None:
-        web.launch("tiny", Door(port=0, keep=False), device="cpu", quantize="int8")
+        web.launch(["tiny"], Door(port=0, keep=False), device="cpu", quantize="int8")
 
     monkeypatch.setattr(web.Assistant, "load", load)
     monkeypatch.setattr(web, "time", SimpleNamespace(sleep=interrupt))
