@@ -40,6 +40,12 @@ ANSWERS_AT_ONCE = 16
 """Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
 EXAMPLES = ("where does a penguin live?", "what sound does a cow make?", "what is a hammer for?")
 """Questions for an empty chat, which the bundled model can answer."""
+FORMULAS = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\[", "right": "\\]", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+]
+"""How models mark what is LaTeX."""
 FORGET_SECONDS = 24 * 3600
 """Age at which uploads are deleted; what is still in use is younger."""
 
@@ -99,6 +105,7 @@ def build_page(backing: Backing) -> gr.Blocks:
             min_height=200,
             elem_id="chat",
             feedback_options=(LIKE, DISLIKE, LOOKED),
+            latex_delimiters=FORMULAS,
         )
         correcting = Correcting()
         looking = Looking()

@@ -207,6 +207,15 @@ def test_without_a_microphone_the_page_says_why(visit: Visit) -> None:
     expect(tab.page.locator("#notice")).to_contain_text("The microphone is off: browsers allow it on https:// pages")
 
 
+def test_the_last_answer_is_read_aloud(tab: Tab) -> None:
+    tab.page.evaluate("() => { window.speechSynthesis.speak = (told) => { window.told = told.text; }; }")
+    answer = tab.ask("what sound does a cow make?")
+    tab.sidebar()
+    tab.page.get_by_role("button", name="Read aloud").click()
+    tab.page.wait_for_function("window.told")
+    assert tab.page.evaluate("window.told").strip() == answer.splitlines()[0].strip()
+
+
 def test_the_page_speaks_chinese_to_a_chinese_browser(visit: Visit) -> None:
     tab = visit(locale="zh-CN")
     expect(tab.page.locator("#composer textarea")).to_have_attribute("placeholder", "输入问题,拖入图片,或录音")
