@@ -9,7 +9,7 @@ import pytest
 from mmchat import Assistant, Message
 from mmchat.inputs.audio import load_audio
 from mmchat.inputs.image import load_image
-from mmchat.serving.web import EXAMPLES
+from mmchat.serving.page import EXAMPLES
 
 ASSETS = Path(__file__).parent.parent / "assets"
 

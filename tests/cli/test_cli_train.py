@@ -13,6 +13,7 @@ import mmchat.training
 import mmchat.world.build
 import mmchat.world.pack
 from mmchat.errors import TrainingError
+from mmchat.serving.web import Door
 from mmchat.world.build import Sizes
 
 
@@ -55,7 +56,22 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         return {"train/captions.jsonl": 1200, "test/captions.jsonl": 120}
 
     monkeypatch.setattr(mmchat.world.build, "build_world", build)
-    sizes = ("--pictures", "10", "--regions", "7", "--photos", "2", "--albums", "1", "--spoken", "5", "--texts", "0")
+    sizes = (
+        "--pictures",
+        "10",
+        "--regions",
+        "7",
+        "--photos",
+        "2",
+        "--albums",
+        "1",
+        "--spoken",
+        "5",
+        "--dictations",
+        "6",
+        "--texts",
+        "0",
+    )
     packs = ("--photographs", "photos.zip", "--voices", "speech.zip", "--recordings", "4")
     screen = run("world", "build", "--out", "data", "--icons", "icons", "--seed", "3", "--workers", "2", *sizes, *packs)
     assert screen.out == "test/captions.jsonl 120 rows\ntrain/captions.jsonl 1,200 rows\n"
@@ -65,7 +81,7 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
             "out": Path("data"),
             "icons": Path("icons"),
             "seed": 3,
-            "sizes": Sizes(pictures=10, regions=7, photos=2, albums=1, spoken=5, recordings=4, texts=0),
+            "sizes": Sizes(pictures=10, regions=7, photos=2, albums=1, spoken=5, dictations=6, recordings=4, texts=0),
             "photographs": Path("photos.zip"),
             "recordings": Path("speech.zip"),
             "workers": 2,
@@ -120,8 +136,10 @@ def test_web_listens_on_this_machine_unless_told(run: Run, monkeypatch: pytest.M
     calls: list[tuple[Any, ...]] = []
     monkeypatch.setattr(mmchat.serving.web, "launch", lambda *given, **placed: calls.append((*given, placed)))
     run("web")
-    run("web", "--model", "m", "--host", "0.0.0.0", "--port", "80", "--device", "cpu", "--dtype", "bfloat16")
+    run("web", "--model", "m", "--model", "n", "--host", "0.0.0.0", "--port", "80", "--device", "cpu", "--dtype",
+        "bfloat16", "--auth", "ada:x", "--no-history", "--a-minute", "5", "--shared")  # fmt: skip
+    door = Door("0.0.0.0", 80, ("ada:x",), keep=False, a_minute=5, shared=True)
     assert calls == [
-        (None, "127.0.0.1", 7860, {"device": "auto", "dtype": "auto", "quantize": None, "transcriber": None}),
-        ("m", "0.0.0.0", 80, {"device": "cpu", "dtype": "bfloat16", "quantize": None, "transcriber": None}),
+        ([], Door("127.0.0.1", 7860), {"device": "auto", "dtype": "auto", "quantize": None, "transcriber": None}),
+        (["m", "n"], door, {"device": "cpu", "dtype": "bfloat16", "quantize": None, "transcriber": None}),
     ]
