@@ -108,6 +108,14 @@ def ask_again(
     yield from ask(assistant, draft, replace(chat, transcript=chat.transcript[:place]), settings, shelf)
 
 
+def take_back(bubble: int | Sequence[int], chat: Chat, shelf: Shelf) -> View:
+    """A message, its answer and all behind them are gone; it stands in the composer again."""
+    place = place_of(chat.transcript, bubble)
+    last = chat.transcript[place]
+    shelf.cut(chat, last)
+    return resting(replace(chat, transcript=chat.transcript[:place]), draft=last.draft)
+
+
 def choose(bubble: int | Sequence[int], number: int, chat: Chat, shelf: Shelf) -> View:
     """One of several answers is the answer from now on; the others are remembered as those that it was better than."""
     place = place_of(chat.transcript, bubble)
@@ -137,8 +145,7 @@ def settle(chat: Chat, shelf: Shelf) -> View:
         return resting(chat)
     last = chat.transcript[-1]
     if not last.answer:
-        shelf.cut(chat, last)
-        return resting(replace(chat, transcript=chat.transcript[:-1]), draft=last.draft)
+        return take_back(2 * (len(chat.transcript) - 1), chat, shelf)
     return resting(chat.put(-1, replace(last, receipt=STOPPED)))
 
 

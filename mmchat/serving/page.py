@@ -188,6 +188,9 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> None:
             return before, gr.skip(), gr.skip(), gr.skip(), before.number
         return answers.choose(what.index, int(str(what.value).removeprefix(KEEP)), before, backing.shelf(request))
 
+    def take_back(what: gr.UndoData, request: gr.Request, before: Chat) -> View:
+        return answers.take_back(what.index, before, backing.shelf(request))
+
     def settle(request: gr.Request, before: Chat) -> View:
         return answers.settle(before, backing.shelf(request))
 
@@ -208,6 +211,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> None:
     for changing in (retrying, editing):
         changing.then(answers.thumbs, chat, bubbles, **private)
     bubbles.option_select(choose, [chat], view, **private)
+    bubbles.undo(take_back, [chat], view, **private).then(answers.thumbs, chat, bubbles, **private)
     composer.stop(None, cancels=answering, **private).then(settle, [chat], view, **private)
     bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear").then(
         answers.thumbs, chat, bubbles, **private

@@ -91,6 +91,15 @@ def test_an_earlier_message_can_be_edited_and_gone_on_from(tab: Tab) -> None:
     expect(tab.messages).to_have_count(1)
 
 
+def test_a_message_can_be_taken_back_with_its_picture(tab: Tab) -> None:
+    tab.ask("what sound does a cow make?")
+    tab.ask("what is this?", CAT)
+    tab.page.locator("#chat button[title='Undo'], #chat button[aria-label='Undo']").last.click()
+    expect(tab.page.locator("#composer textarea")).to_have_value("what is this?")
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+    expect(tab.answers).to_have_count(1)
+
+
 def test_a_reload_finds_the_chat(tab: Tab) -> None:
     """With its picture, in the middle of an answer as well as after it."""
     answer = tab.ask("what is this?", CAT)

@@ -198,6 +198,14 @@ def test_a_message_that_is_gone_cannot_be_asked_again(assistant: FakeAssistant, 
     assert assistant.asked == []
 
 
+def test_a_message_can_be_taken_back(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:
+    before = asked(assistant, shelf, "one")
+    chat, _, composer, *_ = answers.take_back(3, asked(assistant, shelf, "two", before), shelf)
+    assert chat == before
+    assert composer.constructor_args["value"] == {"text": "two", "files": []}
+    assert kept(history) == ["user: one", "assistant: message 1: one"]
+
+
 # Several answers, and what is thought of them
 
 
