@@ -132,6 +132,8 @@ class History:
     def write(self, message: int, text: str, reply: Reply | None = None) -> None:
         """Put another text into a message of text alone: an answer while it is given, with its reply in the end.
 
+        A later text leaves the reply as it is.
+
         Raises:
             HistoryError: there is no such message.
         """
@@ -139,7 +141,8 @@ class History:
         content = json.dumps([part_to_json(TextPart(text))])
         with self._change() as change:
             row = change.execute(
-                "UPDATE message SET content = ?, text = ?, reply = ? WHERE id = ?", (content, text, told, message)
+                "UPDATE message SET content = ?, text = ?, reply = COALESCE(?, reply) WHERE id = ?",
+                (content, text, told, message),
             )
             if not row.rowcount:
                 raise HistoryError(f"there is no message {message}")

@@ -69,14 +69,15 @@ def ask(
         chat = _answered(chat, replies)
         shelf.said(chat.transcript[-1], replies[0])
         yield resting(chat, listing=listing)
-    except MmchatError as error:
+    except Exception as error:
         if chat is not before:
             shelf.cut(chat, chat.transcript[-1])
-        yield resting(replace(before, number=chat.number), str(error), draft)
-    except Exception:
-        # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
-        logger.exception("an answer failed")
-        yield resting(before, "something went wrong on our side; the server's log says what", draft)
+        problem = str(error)
+        if not isinstance(error, MmchatError):
+            # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
+            logger.exception("an answer failed")
+            problem = "something went wrong on our side; the server's log says what"
+        yield resting(replace(before, number=chat.number), problem, draft)
 
 
 def ask_again(

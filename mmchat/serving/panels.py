@@ -65,11 +65,12 @@ class Looking:
             self.close = gr.Button(WORDS("close"), size="sm")
 
     def wire(self, backing: Backing, chat: Any, bubbles: Any, model: Any) -> None:
-        def show(asked: tuple[Any, float], now: Chat, word: str, model: str) -> Any:
-            """The map, or a problem on the page."""
+        def show(request: gr.Request, asked: tuple[Any, float], now: Chat, word: str, model: str) -> Any:
+            """The map, or a problem on the page; it costs as much as many answers, and is limited as one."""
             try:
                 place = place_of(now.transcript, asked[0])
-                return look(backing.assistant(model), now.transcript[: place + 1], word)
+                with backing.limits.answering(backing.visitors.caller(request)):
+                    return look(backing.assistant(model), now.transcript[: place + 1], word)
             except MmchatError as error:
                 gr.Warning(str(error))
                 return None

@@ -112,6 +112,17 @@ def test_an_error_keeps_the_message_in_the_composer_and_nothing_in_the_history(
     assert kept(history) == ["user: hello", "assistant: message 1: hello"]
 
 
+def test_what_fails_leaves_nothing_behind(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:
+    """The message goes back into the composer, and is asked again in the same conversation."""
+    assistant.problem = KeyError("nobody foresaw")
+    chat = asked(assistant, shelf, "hello")
+    assert chat == Chat(number=1)
+    assert shelf.list() == []
+    assistant.problem = None
+    asked(assistant, shelf, "hello", chat)
+    assert kept(history) == ["user: hello", "assistant: message 1: hello"]
+
+
 def test_a_history_that_cannot_be_written_costs_no_answer(
     assistant: FakeAssistant, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +240,7 @@ def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> Non
     assert [part["text"] for part in bubbles[1]["content"]] == [texts[1], f"<small>{RECEIPT}</small>"]
     turn = history.turns(1)[-1]
     assert (turn.message.text, turn.feedback) == (texts[1], Feedback(rejected=(texts[0], texts[2])))
+    assert shelf.open(1)[0].transcript[0].receipt == RECEIPT, "that of the answers, which were made together"
     asked(assistant, shelf, "and?", chat, Settings(seed=7))
     assert [message.text for message in assistant.asked[-1]] == ["hello", texts[1], "and?"]
 
