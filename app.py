@@ -5,6 +5,7 @@ import os
 from mmchat.serving.web import Door, launch
 
 if __name__ == "__main__":
-    # A Space tells apps of Gradio through this variable to listen beyond the machine; nothing is kept there.
-    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    launch(os.environ.get("MMCHAT_MODEL", "").split(), Door(host, keep="SPACE_ID" not in os.environ))
+    # A Space tells apps of Gradio through this variable to listen beyond the machine. It wants to see a page soon,
+    # and nothing that is said there is kept.
+    host, space = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), "SPACE_ID" in os.environ
+    launch(os.environ.get("MMCHAT_MODEL", "").split(), Door(host, keep=not space, load_first=not space))

@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Thread
 
 import gradio as gr
 
 from mmchat.assistant import Assistant
 from mmchat.checkpoints.bundled import BUNDLED
-from mmchat.errors import HistoryError, UserError
+from mmchat.errors import HistoryError, MmchatError, UserError
 from mmchat.history.store import History, default_path
 from mmchat.inputs import audio, image
 from mmchat.serving.backing import Backing, Models
@@ -46,6 +47,10 @@ class Door:
     shared: bool = False
     """Whether others may come though the host is this machine's own, as through a proxy."""
 
+    load_first: bool = True
+    """Whether the page waits for the first model. Without, it is there at once, as a Space's health check wants it, and
+    says what is wrong if the model cannot be loaded."""
+
     @property
     def for_others(self) -> bool:
         """Whether each browser has conversations of its own; otherwise there is one person, as on the command line."""
@@ -73,7 +78,7 @@ def launch(
         transcriber: `base`, …
 
     Raises:
-        CheckpointError: the model is unknown or damaged; nothing is served then.
+        CheckpointError: the first model is unknown or damaged; nothing is served then.
         UserError: the port is taken or the host is not this machine's.
         KeyboardInterrupt: Ctrl-C; the server is closed.
     """
@@ -82,12 +87,15 @@ def launch(
         return Assistant.load(name, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
 
     assistants = Models(load, models or [BUNDLED])
-    assistants("")
+    if door.load_first:
+        assistants("")
     history, note = _history(door)
     if note:
         sys.stderr.write(f"mmchat: {note}\n")
     page = build_page(Backing(assistants, assistants.names, history, Visitors(door.for_others), _limits(door)))
     address = serve(page, door)
+    if not door.load_first:
+        Thread(target=_load, args=(assistants,), daemon=True).start()
     sys.stderr.write(f"mmchat: the page is at {address} (Ctrl-C ends it)\n")
     try:
         while page.is_running:
@@ -128,6 +136,14 @@ def serve(page: gr.Blocks, door: Door) -> str:
         max_file_size=max(image.MAX_FILE_BYTES, audio.MAX_FILE_BYTES),
     )
     return str(address)
+
+
+def _load(assistants: Models) -> None:
+    """Before a visitor asks for it, who is told what is wrong as well."""
+    try:
+        assistants("")
+    except MmchatError as error:
+        sys.stderr.write(f"mmchat: {error}\n")
 
 
 def _history(door: Door) -> tuple[History | None, str]:

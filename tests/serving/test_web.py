@@ -473,3 +473,34 @@ def test_launch_says_the_address_and_serves_until_interrupted(
     assert status == 200
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_a_page_that_does_not_wait_for_its_model_is_there_before_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says what is wrong where there is none."""
+    loadable, statuses = threading.Event(), []
+
+    def load(model: str | None, **_: str | None) -> FakeAssistant:
+        assert loadable.wait(10)
+        raise CheckpointError(f"{model} is damaged")
+
+    def interrupt(_: float) -> None:
+        said = re.search(r"http://127\.0\.0\.1:\d+/", capsys.readouterr().err)
+        assert said is not None
+        statuses.append(httpx.get(said[0]).status_code)
+        loadable.set()
+        call = httpx.post(f"{said[0]}gradio_api/call/about", json={"data": []})
+        about = httpx.get(f"{said[0]}gradio_api/call/about/{call.json()['event_id']}").text
+        assert "mmchat-tiny is damaged" in about
+        raise KeyboardInterrupt
+
+    async def launch() -> None:
+        web.launch([], Door(port=0, keep=False, load_first=False))
+
+    monkeypatch.setattr(web.Assistant, "load", load)
+    monkeypatch.setattr(web, "time", SimpleNamespace(sleep=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(launch())
+    assert statuses == [200]
+    wait_for(lambda: "mmchat: mmchat-tiny is damaged" in capsys.readouterr().err)
