@@ -143,7 +143,8 @@ def to_bubbles(transcript: Transcript, problem: str | None = None) -> list[dict[
 def _answer_bubble(exchange: Exchange) -> dict[str, Any]:
     """The answer, or the choices, with the line under it and what can be done with it."""
     if exchange.choices:
-        said = [_text(choice or WAITING) for choice in exchange.choices]
+        numbered = enumerate(exchange.choices, start=1)
+        said = [_text(part) for number, choice in numbered for part in (f"<small>{number}</small>", choice or WAITING)]
     else:
         said = [_text(exchange.answer or WAITING)] if exchange.answer or not exchange.receipt else []
     if exchange.receipt:

@@ -20,7 +20,7 @@ from mmchat.serving import answers
 from mmchat.serving.backing import Backing, Models
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
-from mmchat.serving.transcript import Chat, Draft, Exchange
+from mmchat.serving.transcript import Chat, Draft, Exchange, to_bubbles
 from tests.serving.fakes import FakeAssistant
 
 RECEIPT = "first token 0.2 s · 3 tokens, 20 a second"
@@ -235,6 +235,9 @@ def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> Non
     chat = asked(assistant, shelf, "hello", settings=Settings(seed=7, choices=3))
     texts = tuple(f"message 1: seed {seed}" for seed in (7, 8, 9))
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == (texts, texts[0])
+    shown = [part["text"] for part in to_bubbles(chat.transcript)[1]["content"]]
+    one, two, three = (f"<small>{number}</small>" for number in (1, 2, 3))
+    assert shown == [one, texts[0], two, texts[1], three, texts[2], f"<small>{RECEIPT}</small>"]
     chat, bubbles, *_ = answers.choose(1, 1, chat, shelf)
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == ((), texts[1])
     assert [part["text"] for part in bubbles[1]["content"]] == [texts[1], f"<small>{RECEIPT}</small>"]
