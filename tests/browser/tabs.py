@@ -86,6 +86,7 @@ class Tab:
         """Open the settings and type values, by the first word of their labels."""
         self.sidebar()
         self.page.get_by_role("button", name="Settings").click()
+        self.page.wait_for_timeout(1_000)  # what was just shown still takes the values that the page opened with
         for label, value in values.items():
             field = self.setting(label)
             field.fill(value)
