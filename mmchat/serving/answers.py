@@ -56,9 +56,9 @@ def ask(
     before = chat
     try:
         chat = replace(chat, transcript=(*chat.transcript, Exchange(draft, draft.to_message())))
-        yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True))
-        chat = shelf.asked(chat, settings)
+        chat = shelf.asked(chat, settings)  # before the composer is emptied: what was sent is not lost
         listing = listed(shelf, chat.number)
+        yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), listing)
         with ExitStack() as stack:
             streams = [stack.enter_context(closing(each)) for each in _streams(assistant(), chat, settings)]
             for texts in _paced(_together(streams)):
