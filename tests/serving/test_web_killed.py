@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,17 +23,19 @@ TEMPERATURE = 2.0  # what is drawn so freely seldom ends soon
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a signal of POSIX")
 def test_a_kill_in_the_middle_of_an_answer_loses_nothing_that_was_shown(tmp_path: Path) -> None:
-    rng = random.Random(0)
+    rng, words = random.Random(0), 0
     for kill in range(KILLS):
         question = f"tell me about a whale {kill}"
-        shown = asked_and_killed(question, tmp_path, rng.uniform(0.0, 0.25), seed=kill)
+        shown = asked_and_killed(question, tmp_path, rng.uniform(0.05, 0.4), seed=kill)
         history = History(tmp_path / "mmchat" / "history.db")
         (latest, *others) = history.conversations()
         turns = history.turns(latest.id)
         history.close()
         assert len(others) == kill
         assert turns[0].message.text == question
+        words += len(shown.split())
         assert "".join(turn.message.text for turn in turns[1:]).strip().startswith(shown.strip())
+    assert words > KILLS, "killed before anything was shown"
 
 
 def asked_and_killed(question: str, data: Path, after: float, seed: int) -> str:
@@ -64,5 +65,5 @@ def answer_in(line: str) -> str:
     """The text of the answer that a line of the stream shows; empty for other lines."""
     if not line.startswith("data: ["):
         return ""
-    bubbles: list[dict[str, Any]] | None = json.loads(line.removeprefix("data: "))[0]
-    return "" if bubbles is None else str(bubbles[1]["content"][0]["text"])
+    _, bubbles, *_ = json.loads(line.removeprefix("data: "))
+    return str(bubbles[1]["content"][0]["text"])
