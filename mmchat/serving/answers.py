@@ -114,13 +114,16 @@ def take_back(bubble: int | Sequence[int], chat: Chat, shelf: Shelf) -> View:
     place = place_of(chat.transcript, bubble)
     last = chat.transcript[place]
     shelf.cut(chat, last)
-    return resting(replace(chat, transcript=chat.transcript[:place]), draft=last.draft)
+    chat = replace(chat, transcript=chat.transcript[:place])
+    return resting(chat, draft=last.draft, listing=listed(shelf, chat.number))
 
 
 def choose(bubble: int | Sequence[int], number: int, chat: Chat, shelf: Shelf) -> View:
     """One of several answers is the answer from now on; the others are remembered as those that it was better than."""
     place = place_of(chat.transcript, bubble)
     exchange = chat.transcript[place]
+    if number >= len(exchange.choices):  # it was chosen already
+        return resting(chat)
     rejected = tuple(text for index, text in enumerate(exchange.choices) if index != number)
     chosen = replace(
         exchange, answer=exchange.choices[number], choices=(), feedback=replace(exchange.feedback, rejected=rejected)
@@ -141,13 +144,16 @@ def judge(bubble: int | Sequence[int], feedback: Callable[[Feedback], Feedback],
 
 
 def settle(chat: Chat, shelf: Shelf) -> View:
-    """After a stop: what was written stays; a message that got no word yet goes back into the composer."""
+    """After a stop: what was written stays; a message that got no word yet goes back into the composer.
+
+    The list comes anew: Gradio forgets what an answer that was stopped had added to it.
+    """
     if not chat.transcript or chat.transcript[-1].receipt:
-        return resting(chat)
+        return resting(chat, listing=listed(shelf, chat.number))
     last = chat.transcript[-1]
     if not last.answer:
         return take_back(2 * (len(chat.transcript) - 1), chat, shelf)
-    return resting(chat.put(-1, replace(last, receipt=STOPPED)))
+    return resting(chat.put(-1, replace(last, receipt=STOPPED)), listing=listed(shelf, chat.number))
 
 
 def working(chat: Chat, composer: Any = None, listing: Any = None) -> View:

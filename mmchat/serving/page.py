@@ -124,8 +124,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         number = gr.Number(visible="hidden")
         number.change(None, number, None, js=_MARK_ADDRESS, api_visibility="private")
         view = [chat, bubbles, composer, sidebar.listing, number]
-        _wire_answers(backing, view, sidebar)
-        sidebar.wire(backing, view)
+        sidebar.wire(backing, view, _wire_answers(backing, view, sidebar))
         correcting.wire(backing, chat, bubbles)
         looking.wire(backing, chat, bubbles, sidebar.model)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
@@ -134,8 +133,8 @@ def build_page(backing: Backing) -> gr.Blocks:
     return page
 
 
-def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> None:
-    """All that asks for an answer, and what stops it."""
+def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[Any]:
+    """Connect all that asks for an answer, and what stops it; the events that answer."""
     chat, bubbles, composer, *_ = view
 
     def limited(request: gr.Request, before: Chat, views: Iterator[View], draft: Draft | None = None) -> Iterator[View]:
@@ -220,6 +219,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> None:
         answers.thumbs, chat, bubbles, **private
     )
     sidebar.aloud.click(None, js=_READ_ALOUD, **private)
+    return answering
 
 
 def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:

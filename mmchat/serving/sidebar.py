@@ -49,8 +49,16 @@ class Sidebar:
                 ]
                 *_, self.model = self.settings
 
-    def wire(self, backing: Backing, view: list[Any]) -> None:
-        """Connect the list, and what can be done with the open conversation."""
+    def wire(self, backing: Backing, view: list[Any], answering: list[Any]) -> None:
+        """Connect the list, and what can be done with the open conversation.
+
+        Leaving a conversation stops its answer, which would be drawn over the next one.
+
+        Args:
+            backing: what the page stands on.
+            view: the components of a `View`.
+            answering: the events that answer.
+        """
         chat, bubbles, *_ = view
 
         def find(request: gr.Request, search: str, now: Chat) -> Any:
@@ -63,7 +71,9 @@ class Sidebar:
             except MmchatError as error:
                 gr.Warning(str(error))
                 return (gr.skip(),) * (len(view) + len(self.settings))
-            return (*answers.resting(opened), *backing.settings(settings).values())
+            # The list anew: Gradio forgets what an answer that was stopped had added to it.
+            now = answers.resting(opened, listing=answers.listed(shelf, number))
+            return (*now, *backing.settings(settings).values())
 
         def rename(request: gr.Request, title: str, now: Chat) -> tuple[Any, Any]:
             shelf = backing.shelf(request)
@@ -80,11 +90,12 @@ class Sidebar:
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         listing = self.listing
         self.search.change(find, [self.search, chat], listing, **private)
-        opening = listing.input(open_one, listing, [*view, *self.settings], **private)
+        opening = listing.input(open_one, listing, [*view, *self.settings], cancels=answering, **private)
         opening.then(answers.thumbs, chat, bubbles, **private)
         for trigger in (self.rename.click, self.title.submit):
             trigger(rename, [self.title, chat], [self.title, listing], **private)
-        self.delete.click(delete, [chat], view, **private).then(answers.thumbs, chat, bubbles, **private)
+        deleting = self.delete.click(delete, [chat], view, cancels=answering, **private)
+        deleting.then(answers.thumbs, chat, bubbles, **private)
 
 
 def _told(act: Callable[[int], None], number: int) -> None:

@@ -130,6 +130,25 @@ def test_a_kept_conversation_is_listed_found_renamed_opened_and_deleted(tab: Tab
     expect(tab.messages).to_have_count(0)
 
 
+def test_opening_another_conversation_stops_the_answer_that_is_written(tab: Tab, assistant: Pausing) -> None:
+    """It would be drawn over the conversation that was opened; what there is of it stays where it belongs."""
+    tab.ask("what sound does a cow make?")
+    tab.sidebar()
+    listed = tab.page.locator("#conversations label")
+    tab.page.get_by_role("button", name="New conversation").click()
+    expect(tab.messages).to_have_count(0)
+    assistant.seconds = 0.4
+    tab.type("tell me about a whale")
+    expect(tab.answers.first).to_contain_text("whale")
+    listed.filter(has_text="cow").click()
+    expect(tab.messages).to_have_text(["what sound does a cow make?"])
+    tab.page.wait_for_timeout(3_000)
+    expect(tab.messages).to_have_text(["what sound does a cow make?"])
+    listed.filter(has_text="whale").click()
+    expect(tab.messages).to_have_text(["tell me about a whale"])
+    expect(tab.answers.first.locator("small").last).to_have_text("stopped")
+
+
 def test_two_visitors_never_see_each_other(visit: Visit) -> None:
     one, two = visit(), visit()
     one.ask("what sound does a cow make?")

@@ -240,6 +240,7 @@ def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> Non
     chat, bubbles, *_ = answers.choose(1, 1, chat, shelf)
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == ((), texts[1])
     assert [part["text"] for part in bubbles[1]["content"]] == [texts[1], f"<small>{RECEIPT}</small>"]
+    assert answers.choose(1, 0, chat, shelf)[0] == chat, "once"
     turn = history.turns(1)[-1]
     assert (turn.message.text, turn.feedback) == (texts[1], Feedback(rejected=(texts[0], texts[2])))
     assert shelf.open(1)[0].transcript[0].receipt == RECEIPT, "that of the answers, which were made together"
