@@ -21,11 +21,12 @@ def build(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same dataset.")] = 0,
     pictures: Annotated[
         int, typer.Option(metavar="N", min=0, help="Drawn pictures with a caption and dialogues.")
-    ] = 40_000,
+    ] = 240_000,
     regions: Annotated[
         int, typer.Option(metavar="N", min=0, help="Drawn pictures for names and places alone.")
     ] = 24_000,
     albums: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about two pictures.")] = 5_000,
+    series: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about one picture of several.")] = 20_000,
     spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
     dictations: Annotated[
         int, typer.Option(metavar="N", min=0, help="Clips of anything but questions, to be written down.")
@@ -50,6 +51,7 @@ def build(
         regions=regions,
         photos=photos,
         albums=albums,
+        series=series,
         spoken=spoken,
         dictations=dictations,
         recordings=recordings,

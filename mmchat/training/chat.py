@@ -14,12 +14,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from mmchat.checkpoints.store import COMPONENTS
 from mmchat.config import Component, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
+from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
@@ -32,6 +34,7 @@ from mmchat.training.hearings import said_anew
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.settings import ChatStage
 from mmchat.training.start import start_from
+from mmchat.training.views import seen_anew
 
 Waveform = NDArray[np.float32]
 Conversations = tuple[list[MixedSequence], Tensor]
@@ -73,8 +76,10 @@ class ChatTraining(GradientStage[Conversations]):
             self._start(name, component)
             component.requires_grad_(name in config.train)
         self.module = self._model.to(device)
-        anew = ("audio",) if config.hear_anew else ()
-        frozen = [name for name in config.media if f"{name}_encoder" not in config.train and name not in anew]
+        if self._model.image_encoder is not None and "image_encoder" in config.train:
+            self._model.image_encoder.tower.to(memory_format=torch.channels_last)  # as in the naming stage
+        anew = {"audio": config.hear_anew, "image": config.see_anew}
+        frozen = [name for name in config.media if f"{name}_encoder" not in config.train and not anew[name]]
         self._cache = FeatureCache(self._model, frozen)
 
     def batch(self, step: int) -> Conversations:
@@ -134,6 +139,8 @@ class ChatTraining(GradientStage[Conversations]):
 
     def _read(self, row: dict[str, Any], rng: random.Random) -> MixedSequence:
         messages = [Message.from_dict(message, self._config.data) for message in row["messages"]]
+        if self._config.see_anew:
+            messages = [_each_picture(message, lambda picture: seen_anew(picture, rng)) for message in messages]
         if self._config.hear_anew:
             messages = [_each_clip(message, lambda clip: said_anew(clip, rng)) for message in messages]
         messages = [_each_clip(message, _on_grid) for message in messages]
@@ -173,6 +180,13 @@ def _kinds(row: dict[str, Any]) -> set[str]:
 def _teaches(row: dict[str, Any], trained: Sequence[Component]) -> bool:
     """Whether a gradient of the row reaches anything that is trained."""
     return "decoder" in trained or any(name.split("_")[0] in _kinds(row) for name in trained)
+
+
+def _each_picture(message: Message, change: Callable[[Image.Image], Image.Image]) -> Message:
+    parts = [
+        ImagePart(change(part.image), part.name) if isinstance(part, ImagePart) else part for part in message.content
+    ]
+    return Message(message.role, tuple(parts))
 
 
 def _each_clip(message: Message, change: Callable[[Waveform], Waveform]) -> Message:

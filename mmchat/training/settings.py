@@ -23,6 +23,8 @@ class OptimizerConfig(Frozen):
     """The rate at the end, as a share of the highest."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    rates: dict[Component, Share] = Field(default_factory=dict)
+    """The rate of a component as a share of that of the others: a tower that was trained alone is easily spoilt."""
 
 
 class _Stage(Frozen):
@@ -115,6 +117,8 @@ class ChatStage(_GradientStage):
     """How often a row with a clip stands in an epoch: speech is slow to make and slow to learn."""
     hear_anew: bool = False
     """Clips are played slower or faster each time, and encoded each time, though their encoder may be frozen."""
+    see_anew: bool = False
+    """Pictures are shifted, scaled, turned a little and lit otherwise each time, and encoded each time."""
     repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """How often rows of a kind stand in an epoch, where that is not once."""
 

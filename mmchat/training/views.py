@@ -5,16 +5,20 @@ B pictures, S side in pixels, R regions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 _SHIFT = 0.12  # of half the side
 _GREY_SHARE = 0.1
 _RECOLOURED_SHARE = 0.4
 _REDRAWN_SHARE = 0.3
+_STRENGTH_ANEW = 0.5  # white is not to become grey
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Views:
         return views.index_copy(0, chosen, drawn.view(len(chosen), *views.shape[1:]))
 
 
-def draw_views(count: int, generator: torch.Generator) -> Views:
+def draw_views(count: int, generator: torch.Generator, strength: float = 1.0) -> Views:
     """Views that leave what is said of `count` pictures true: shifted, scaled, turned a little, in another light.
 
     Pictures are never mirrored, for captions say left and right, and their hue stays, for they say colours.
@@ -76,23 +80,41 @@ def draw_views(count: int, generator: torch.Generator) -> Views:
     Args:
         count: B.
         generator: all randomness comes from it.
+        strength: how far sizes, angles and colours go; places go as far as ever.
     """
     draw = _Draw(count, generator)
-    angle, scale = 0.1 * draw.normal(), draw.uniform(0.85, 1.15)
+
+    def about(middle: float, reach: float, *size: int) -> Tensor:
+        return draw.uniform(middle - strength * reach, middle + strength * reach, *size)
+
+    angle, scale = 0.1 * strength * draw.normal(), about(1, 0.15)
     return Views(
         turns=draw.turns(angle, torch.stack([scale, scale], 1)),
-        colours=_saturated(torch.eye(3), draw.uniform(0.7, 1.3)),
+        colours=_saturated(torch.eye(3), about(1, 0.3)),
         strokes=_as_drawn(count),
-        contrast=draw.uniform(0.75, 1.25, 1, 1, 1),
-        brightness=draw.uniform(-0.1, 0.1, 1, 1, 1),
+        contrast=about(1, 0.25, 1, 1, 1),
+        brightness=about(0, 0.1, 1, 1, 1),
     )
+
+
+def seen_anew(image: Image.Image, rng: random.Random) -> Image.Image:
+    """An RGB picture in a view that leaves true what is said of it, the names of its colours among that.
+
+    Its strokes may be others, so that a tower that learns in this stage keeps seeing past the hand that drew.
+    """
+    generator = torch.Generator().manual_seed(rng.getrandbits(63))
+    views = draw_views(1, generator, _STRENGTH_ANEW)
+    views = replace(views, strokes=_Draw(1, generator).strokes())
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255  # 1, 3, H, W
+    view = views.of(pixels)[0].permute(1, 2, 0)
+    return Image.fromarray((view * 255).round().byte().numpy())
 
 
 def draw_free_views(mirrored: Tensor, generator: torch.Generator) -> Views:
     """Views in which things keep their names and nothing else, as if another hand had drawn them.
 
     Half of those that may be are mirrored; all are turned and stretched more; some have other hues or none, some other
-    strokes (after Xu et al. 2021, random convolutions against the style of a picture).
+    strokes.
 
     Args:
         mirrored: (B,) bools: whether the picture may be mirrored, which turns a left arrow into a right one.
@@ -104,12 +126,10 @@ def draw_free_views(mirrored: Tensor, generator: torch.Generator) -> Views:
     scale[:, 0] *= 1 - 2 * (mirrored & draw.share(0.5))
     hues = 0.2 * draw.normal(3, 3) * draw.share(_RECOLOURED_SHARE)[:, None, None]
     hues = torch.eye(3) + hues - hues.mean(2, keepdim=True)  # grey stays grey
-    strokes = 0.35 * draw.normal(1, 3, 3)
-    strokes = strokes - strokes.mean((2, 3), keepdim=True)  # plain areas keep their colour
     return Views(
         turns=draw.turns(0.2 * draw.normal(), scale),
         colours=_saturated(hues, draw.uniform(0.6, 1.4) * ~draw.share(_GREY_SHARE)),
-        strokes=_as_drawn(count) + strokes * draw.share(_REDRAWN_SHARE)[:, None, None, None],
+        strokes=draw.strokes(),
         contrast=draw.uniform(0.6, 1.3, 1, 1, 1),
         brightness=draw.uniform(-0.15, 0.15, 1, 1, 1),
     )
@@ -131,6 +151,14 @@ class _Draw:
     def share(self, share: float) -> Tensor:
         """(B,) bools, of which `share` are true."""
         return self.uniform(0, 1) < share
+
+    def strokes(self) -> Tensor:
+        """(B, 1, 3, 3): some as another hand would have drawn them (after Xu et al. 2021, random convolutions against
+        the style of a picture).
+        """
+        strokes = 0.35 * self.normal(1, 3, 3)
+        strokes = strokes - strokes.mean((2, 3), keepdim=True)  # plain areas keep their colour
+        return _as_drawn(self.count) + strokes * self.share(_REDRAWN_SHARE)[:, None, None, None]
 
     def turns(self, angle: Tensor, scale: Tensor) -> Tensor:
         """(B, 2, 3) from (B,) angles in radians, (B, 2) scales across and down, and random shifts."""

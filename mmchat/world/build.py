@@ -61,6 +61,8 @@ class Sizes:
     """Photographs, each thing as often as any other, with a caption, a region and a dialogue."""
     albums: int = 0
     """Dialogues about two pictures."""
+    series: int = 0
+    """Dialogues in which one of several pictures is meant: the first, the second, or that of the latest message."""
     spoken: int = 0
     """Dialogues with a spoken question, or with a clip in which nobody speaks."""
     dictations: int = 0
@@ -74,7 +76,7 @@ class Sizes:
         """The sizes by the kind of item."""
         return {
             **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
-            **{"text": self.texts, "spoken": self.spoken},
+            **{"series": self.series, "text": self.texts, "spoken": self.spoken},
             **{"dictation": self.dictations, "recording": self.recordings},
         }
 

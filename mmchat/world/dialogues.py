@@ -13,6 +13,7 @@ from mmchat.world.concepts import Thing
 from mmchat.world.phrasing import answers, words_of
 from mmchat.world.picture_talk import ground, picture_dialogue, seen
 from mmchat.world.scenes import Scene
+from mmchat.world.series_talk import series_dialogue
 from mmchat.world.spots import in_order, relations
 from mmchat.world.talk import Dialogue, Turn, topics_of
 from mmchat.world.text_talk import text_dialogue
@@ -28,6 +29,7 @@ __all__ = [
     "echo_dialogue",
     "echo_of",
     "picture_dialogue",
+    "series_dialogue",
     "sound_dialogue",
     "text_dialogue",
     "wants_alike",

@@ -23,7 +23,7 @@ from mmchat.world.photographs import Photographs
 from mmchat.world.phrasing import Split
 from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import draw
-from mmchat.world.scenes import Scene, photograph, sample_crowd, sample_scene
+from mmchat.world.scenes import Layout, Scene, photograph, sample_crowd, sample_scene
 from mmchat.world.sounds import SOUNDS, make_sound
 from mmchat.world.speech import EVALUATION_VOICES, SPEECH_RATE, VOICES, Voice, Waveform, perturb, resampled, speak
 from mmchat.world.talk import Dialogue
@@ -35,6 +35,7 @@ ItemKind = Literal[
     "region_reserved",
     "photo",
     "album",
+    "series",
     "text",
     "spoken",
     "dictation",
@@ -113,6 +114,8 @@ class Maker:
                 return self._photo(job, rng)
             case "album":
                 return self._album(job, rng)
+            case "series":
+                return self._series(job, rng)
             case "text":
                 return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
             case "spoken":
@@ -158,7 +161,20 @@ class Maker:
         things = [first.placed[0].thing] if dialogues.wants_alike(rng) else self._things
         scenes = [first, sample_scene(things, drawings, TRAIN_STYLES, rng, "one")]
         pictures = [draw(scene, drawings, rng) for scene in scenes]
-        dialogue = dialogues.album_dialogue(scenes, self._things, rng, job.split)
+        return self._shown(job, scenes, pictures, dialogues.album_dialogue(scenes, self._things, rng, job.split), rng)
+
+    def _series(self, job: Job, rng: Random) -> list[Row]:
+        """A dialogue about one of several pictures."""
+        drawings = self._sources.drawings
+        layouts: tuple[Layout | None, ...] = ("one", "one", None)
+        scenes = [sample_scene(self._things, drawings, TRAIN_STYLES, rng, layout) for layout in layouts]
+        pictures = [draw(scene, drawings, rng) for scene in scenes]
+        return self._shown(job, scenes, pictures, dialogues.series_dialogue(scenes, self._things, rng, job.split), rng)
+
+    def _shown(
+        self, job: Job, scenes: Sequence[Scene], pictures: Sequence[Image.Image], dialogue: Dialogue, rng: Random
+    ) -> list[Row]:
+        """The row of a dialogue that shows some of these scenes."""
         shown = {number for turn in dialogue.turns for number in turn.pictures}
         images = {number: self._save(job, pictures[number], number) for number in sorted(shown)}
         return [_dialogue_row(job, dialogue, rng, images, [scenes[number] for number in images])]

@@ -59,14 +59,16 @@ def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: 
         things: the world, of which at least one thing is absent from the scene.
         split: which question wordings may be used.
     """
-    weights = KIND_WEIGHTS[scene.layout]
-    topics = topics_of(scene.placed[0].thing) if scene.placed else []
-    kinds = [kind for kind in weights if kind not in TOPICS or kind in topics]
-    if bigger_and_smaller(scene) is None:
-        kinds = [kind for kind in kinds if kind != "size"]
-    kind = rng.choices(kinds, [weights[kind] for kind in kinds])[0]
+    kind = _draw_kind(scene, rng)
     first, *later = _follow_up(scene, rng, split) if kind == "followup" else [_ask(kind, scene, things, rng, split)]
     return dialogue(_kind(kind, scene), [replace(first, pictures=(0,)), *later], rng, split)
+
+
+def picture_exchange(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """One question about `scene` and its answer, as a dialogue about it may hold."""
+    while (kind := _draw_kind(scene, rng)) == "followup":
+        pass
+    return _ask(kind, scene, things, rng, split)
 
 
 def seen(scene: Scene) -> str:
@@ -99,6 +101,16 @@ def bigger_and_smaller(scene: Scene) -> tuple[Placed, Placed] | None:
         return None
     bigger, smaller = sorted(scene.placed, key=lambda placed: placed.size, reverse=True)
     return (bigger, smaller) if bigger.size >= SIZES_APART * smaller.size else None
+
+
+def _draw_kind(scene: Scene, rng: Random) -> str:
+    """A kind of question that makes sense of the scene."""
+    weights = KIND_WEIGHTS[scene.layout]
+    topics = topics_of(scene.placed[0].thing) if scene.placed else []
+    kinds = [kind for kind in weights if kind not in TOPICS or kind in topics]
+    if bigger_and_smaller(scene) is None:
+        kinds = [kind for kind in kinds if kind != "size"]
+    return rng.choices(kinds, [weights[kind] for kind in kinds])[0]
 
 
 def _kind(kind: str, scene: Scene) -> str:

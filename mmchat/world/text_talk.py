@@ -63,6 +63,13 @@ _SYLLABLES = (
     ("b", "ck", "ff", "g", "ll", "mp", "nd", "rf", "sk", "x", "zz", "rp"),
     ("", "le", "o", "y", "er", "um", "it"),
 )
+_KNOWN_NAMES_SHARE = 0.3
+_NAME_SYLLABLES = (
+    ("", *"bdfghjklmnprstvwyz", "ch", "qu", "sh", "th"),
+    (*"aeiou", "ai", "ee", "ia", "au"),
+    ("", *"bdklmnrstvz", "ll", "nd", "nn", "rt", "sh"),
+    (*"aeiou", "ie", "ya", "el", "an", "en", "in", "on", "us", "er", "ar", "ika", "oko", "ina", "eph"),
+)
 
 
 def text_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
@@ -180,7 +187,7 @@ def _category_example(things: Sequence[Thing], rng: Random, split: Split) -> Exc
 
 def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:
     """A name is told, perhaps something else is asked, then the name is wanted back."""
-    person = rng.choice(of_split(read_wordings("names"), split))
+    person = _person(rng, split)
     told = rng.choice(of_split(read_wordings(_SOURCE)["tell_name"], split)).format(person=person)
     exchanges = [Exchange(told, answer("tell_name", rng, person=person), (person,), keep_capitals=True)]
     if rng.random() < 0.5:
@@ -188,6 +195,18 @@ def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[E
         exchanges.append(_topic(rng.choice(topics_of(thing)), thing, rng, split))
     asked = question("ask_name", _SOURCE, rng, split)
     return [*exchanges, Exchange(asked, answer("ask_name", rng, person=person), (person,))]
+
+
+def _person(rng: Random, split: Split) -> str:
+    """A name that people have, or in training mostly one of syllables: a few hundred names are learnt by heart, and any
+    other is then answered with one of them.
+    """
+    names: list[str] = read_wordings("names")
+    if split == "test" or rng.random() < _KNOWN_NAMES_SHARE:
+        return rng.choice(of_split(names, split))
+    while (name := "".join(map(rng.choice, _NAME_SYLLABLES)).capitalize()) in names:
+        pass
+    return name
 
 
 def _no_name(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:

@@ -65,6 +65,8 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         "2",
         "--albums",
         "1",
+        "--series",
+        "8",
         "--spoken",
         "5",
         "--dictations",
@@ -81,7 +83,9 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
             "out": Path("data"),
             "icons": Path("icons"),
             "seed": 3,
-            "sizes": Sizes(pictures=10, regions=7, photos=2, albums=1, spoken=5, dictations=6, recordings=4, texts=0),
+            "sizes": Sizes(
+                pictures=10, regions=7, photos=2, albums=1, series=8, spoken=5, dictations=6, recordings=4, texts=0
+            ),
             "photographs": Path("photos.zip"),
             "recordings": Path("speech.zip"),
             "workers": 2,
@@ -96,7 +100,7 @@ def test_world_build_needs_no_photographs_and_no_recordings(run: Run, monkeypatc
     (given,) = calls
     assert (given["sizes"].photos, given["sizes"].recordings) == (0, 0)
     assert (given["photographs"], given["recordings"]) == (None, None)
-    assert min(given["sizes"].pictures, given["sizes"].albums, given["sizes"].texts) > 0
+    assert min(given["sizes"].pictures, given["sizes"].albums, given["sizes"].series, given["sizes"].texts) > 0
 
 
 @pytest.mark.parametrize(

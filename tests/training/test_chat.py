@@ -18,6 +18,7 @@ from mmchat.checkpoints.store import COMPONENTS, save_checkpoint
 from mmchat.config import ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, ContextError, DatasetError, ImageError, TrainingError
 from mmchat.inputs.audio import AudioPart
+from mmchat.inputs.image import ImagePart
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED
 from mmchat.model.tokenizer import ChatTokenizer
@@ -137,6 +138,25 @@ def test_clips_are_heard_anew_in_each_step_and_the_same_again(build: Build, star
     for step in range(3):
         stage.loss(stage.batch(step))
     assert len(stage._cache._kept) == 6  # the pictures
+
+
+def test_pictures_are_seen_anew_in_each_step_and_the_same_again(build: Build, start: Start) -> None:
+    """As clips are heard anew: encoded each time, and what is frozen keeps none."""
+
+    def seen(step: int) -> list[str]:
+        spans = [span.media for sequence in stage.batch(step)[0] for span in sequence.spans]
+        return sorted(picture.digest for picture in spans if isinstance(picture, ImagePart))
+
+    folder = start("start", 7, *COMPONENTS)
+    stage = build(start=(folder,), train=("decoder",), batch_size=12)
+    assert seen(0) == seen(1)
+    stage = build(start=(folder,), train=("decoder",), batch_size=12, see_anew=True)
+    assert seen(0) == seen(0)
+    assert not set(seen(0)) & set(seen(1))
+    stage.module.eval()
+    for step in range(3):
+        stage.loss(stage.batch(step))
+    assert len(stage._cache._kept) == 3  # the clips
 
 
 def test_rows_with_clips_are_repeated(build: Build) -> None:

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from mmchat.errors import CheckpointError, DatasetError, TrainingError
+from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.training import loop
 from mmchat.training.loop import GradientStage, Loss, fit
 from mmchat.training.settings import OptimizerConfig, SpeechStage
@@ -38,7 +38,7 @@ class Toy(GradientStage[Rows]):
     def __init__(self) -> None:
         torch.manual_seed(0)
         layers = [nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1)]
-        self.module = nn.Sequential(*layers)
+        self.module, self.first = nn.Sequential(*layers), layers[0]
         self.prepared: list[int] = []
         self.steps: list[int] = []
         self.before: Callable[[int], None] = lambda step: None
@@ -56,7 +56,7 @@ class Toy(GradientStage[Rows]):
         return Loss(self.spoil(step, value), len(rows))
 
     def components(self) -> Mapping[str, nn.Module]:
-        return {}
+        return {"decoder": self.first}
 
 
 Budget = Callable[..., SpeechStage]
@@ -107,6 +107,28 @@ def test_the_rate_rises_then_falls_along_a_cosine() -> None:
     assert [loop._schedule(config, share) for share in shares] == pytest.approx(expected)
 
 
+def test_a_component_may_learn_at_a_share_of_the_rate(
+    budget: Budget, screen: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of Adam are as long as the rate, whatever the gradient: here of the first of two linear layers."""
+    far: dict[float, float] = {}
+    for share in (1.0, 0.25):
+        stage = Toy()
+        before = weights_of(stage.module)
+        config = budget(max_steps=1, optimizer=OptimizerConfig(learning_rate=0.01, warmup=0, rates={"decoder": share}))
+        fit(stage, config.model_copy(update={"out": config.out / str(share)}), screen)
+        moved = {key: (tensor - before[key]).abs().max().item() for key, tensor in weights_of(stage.module).items()}
+        far[share] = moved["0.weight"]
+        assert moved["4.weight"] == pytest.approx(0.01, rel=0.05)
+    assert far[0.25] == pytest.approx(0.25 * far[1.0], rel=0.05)
+
+
+def test_a_rate_of_what_the_stage_lacks_is_an_error(budget: Budget, screen: Console) -> None:
+    config = budget(max_steps=1, optimizer=OptimizerConfig(learning_rate=0.01, rates={"image_encoder": 0.5}))
+    with pytest.raises(ConfigError, match=r"^optimizer\.rates: this stage has no image_encoder$"):
+        fit(Toy(), config, screen)
+
+
 def test_without_warm_up_the_rate_begins_at_its_highest() -> None:
     assert loop._schedule(OptimizerConfig(learning_rate=1.0, warmup=0.0), 0.0) == 1.0
 
@@ -129,12 +151,12 @@ def test_the_rate_that_is_used_is_that_of_the_schedule(
 
 
 def test_matrices_decay_and_nothing_else_does(budget: Budget) -> None:
-    module = Toy().module
-    decayed, free = loop._optimizer(module, budget(max_steps=1).optimizer).param_groups
+    stage = Toy()
+    decayed, free = loop._optimizer(stage, budget(max_steps=1).optimizer).param_groups
     assert {weight.ndim for weight in decayed["params"]} == {2}
     assert {weight.ndim for weight in free["params"]} == {1}
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
-    assert len(decayed["params"]) + len(free["params"]) == len(list(module.parameters()))
+    assert len(decayed["params"]) + len(free["params"]) == len(list(stage.module.parameters()))
 
 
 def test_a_budget_of_steps(budget: Budget, state: Path, screen: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mmchat.training.views import Views, draw_free_views, draw_views
+from mmchat.training.views import Views, draw_free_views, draw_views, seen_anew
 
 SIDE = 64
 BOX = (0.25, 0.375, 0.5, 0.75)
@@ -149,3 +150,22 @@ def test_views_are_the_same_under_autocast() -> None:
         seen, moved = looks.of(pixels), looks.of_boxes(boxes, torch.arange(4))
     assert torch.equal(seen, looks.of(pixels))
     assert torch.equal(moved, looks.of_boxes(boxes, torch.arange(4)))
+
+
+def test_seen_anew_a_picture_stays_what_it_is_called() -> None:
+    """White stays nearer to white than to grey, red redder than anything, and left stays left; and no view is alike."""
+    white = Image.new("RGB", (48, 48), "white")
+    image = Image.fromarray((left_red_right_blue(1)[0] * 255).byte().permute(1, 2, 0).numpy())
+    seen = [np.asarray(seen_anew(image, Random(seed))).astype(float) for seed in range(100)]
+    assert len({view.tobytes() for view in seen}) == 100
+    for seed, view in enumerate(seen):
+        assert np.asarray(seen_anew(white, Random(seed))).mean() > 200
+        redness = (view[..., 0] - view[..., 2]).clip(0).sum(0)  # of each column
+        assert redness @ np.arange(48) / redness.sum() < 20
+
+
+def test_seen_anew_a_picture_keeps_its_shape_and_the_same_seed_sees_the_same() -> None:
+    image = Image.effect_noise((60, 30), 80).convert("RGB")
+    views = [seen_anew(image, Random(seed)) for seed in (1, 1, 2)]
+    assert (views[0].size, views[0].mode) == (image.size, "RGB")
+    assert views[0].tobytes() == views[1].tobytes() != views[2].tobytes()

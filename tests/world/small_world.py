@@ -14,6 +14,7 @@ from mmchat.world.dialogues import (
     album_dialogue,
     echo_dialogue,
     picture_dialogue,
+    series_dialogue,
     sound_dialogue,
     text_dialogue,
 )
@@ -108,6 +109,7 @@ def many(seed: int, split: Split = "train", times: int = 60) -> Iterator[Dialogu
     for _ in range(times):
         yield from (picture_dialogue(scene, WORLD, rng, split) for scene in SCENES)
         yield from (album_dialogue(pair, WORLD, rng, split) for pair in ((ONE, scene_of(SUN)), (ONE, scene_of(CAT))))
+        yield series_dialogue((ONE, scene_of(SUN), SOME), WORLD, rng, split)
         yield from (sound_dialogue(sound, rng, split) for sound in SOUNDS)
         yield text_dialogue(WORLD, rng, split)
         yield echo_dialogue(WORLD, rng, split)

@@ -28,7 +28,10 @@ Build = Callable[..., dict[str, int]]
 Parts = list[dict[str, str]]
 
 SMALL = Sizes(pictures=20, texts=20)
-WHOLE = Sizes(pictures=20, regions=20, photos=10, albums=20, spoken=40, dictations=30, recordings=10, texts=20)
+WHOLE = Sizes(
+    **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30},
+    **{"spoken": 40, "dictations": 30, "recordings": 10, "texts": 20},
+)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -238,6 +241,14 @@ def test_albums_show_two_pictures_or_one_and_talk_of_something_else(world: Path)
         assert len(pictures) == 2 or row["kind"] == "earlier"
 
 
+def test_series_show_two_pictures_at_once_or_one_after_the_other(world: Path) -> None:
+    series = [row for row in dialogue_rows(world) if row["kind"] in ("one_of_two", "latest")]
+    assert len(series) == 30 + 3
+    for row in series:
+        pictures = [part["image"].removesuffix(".webp")[-1] for part in parts_of(row, "image")]
+        assert pictures in ((["0", "1"],) if row["kind"] == "one_of_two" else (["0", "2"], ["0", "1", "2"]))
+
+
 def test_splits_share_no_voice_but_that_of_people_who_are_split_too(world: Path) -> None:
     voices = {split: {row["voice"] for row in rows(world / split / "transcripts.jsonl")} for split in ("train", "test")}
     assert voices["train"] <= {*map(str, VOICES), "person"}
@@ -347,12 +358,13 @@ def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dic
 
 
 def test_a_kind_of_item_is_as_many_as_its_size() -> None:
-    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, spoken=5, dictations=6, recordings=7, texts=8)
+    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, spoken=5, dictations=6, recordings=7, texts=8)
     expected = {
         "picture": 1,
         "region": 2,
         "photo": 3,
         "album": 4,
+        "series": 9,
         "spoken": 5,
         "dictation": 6,
         "recording": 7,

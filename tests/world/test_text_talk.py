@@ -10,7 +10,7 @@ import pytest
 
 from mmchat.world.concepts import load_things
 from mmchat.world.dialogues import Dialogue, text_dialogue
-from mmchat.world.phrasing import NUMBERS
+from mmchat.world.phrasing import NUMBERS, of_split, read_wordings
 from mmchat.world.text_talk import CONFUSABLE
 from tests.world.small_world import CAT, DOG, WORLD, transcripts
 
@@ -111,13 +111,13 @@ about
 < I am mmchat, a small assistant that reads, sees and listens.
 = mmchat
 remember_name
-> My name is Anna.
-< Hello Anna! It is nice to meet you.
-> what sound does a cat make?
-< A cat meows.
+> My name is Bedon
+< Hello Bedon! It is nice to meet you.
+> what parts does a kitty have
+< A cat has whiskers.
 > What is my name?
-< Your name is Anna.
-= Anna
+< Your name is Bedon.
+= Bedon
 no_name
 > What is my name?
 < I don't know your name. Please tell me.
@@ -231,3 +231,20 @@ def test_what_is_known_is_never_called_unknown() -> None:
         if dialogue.kind == "out_of_world":
             told = re.fullmatch(r"what is (an? [\w' -]+)\?", dialogue.turns[-2].spoken, re.IGNORECASE)
             assert told is None or told[1].partition(" ")[2] not in {name for thing in known for name in thing.names}
+
+
+def test_training_hears_names_that_no_list_holds_and_the_test_those_of_people() -> None:
+    names = read_wordings("names")
+    told = {
+        split: {
+            each.accept[0]
+            for each in (text_dialogue(WORLD, Random(seed), split) for seed in range(6_000))
+            if each.kind == "remember_name"
+        }
+        for split in ("train", "test")
+    }
+    assert told["test"] <= set(of_split(names, "test"))
+    assert told["train"].isdisjoint(of_split(names, "test"))
+    made_up = told["train"] - set(names)
+    assert len(made_up) > 0.5 * len(told["train"]) > 100
+    assert all(name.isalpha() and name == name.capitalize() for name in made_up)
