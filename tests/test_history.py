@@ -190,6 +190,9 @@ def test_settings_are_kept_with_a_conversation(history: History) -> None:
     assert history.settings(conversation) == {}
     history.set_settings(conversation, {"temperature": 0.5, "system": "be brief"})
     assert history.settings(conversation) == {"temperature": 0.5, "system": "be brief"}
+    assert history.messages(conversation)[0] == Message.system("be brief")
+    history.set_system(conversation, "be long")
+    assert history.settings(conversation) == {"temperature": 0.5, "system": "be long"}
     assert history.settings(said(history, "hello")) == {}
     for each in (history.settings, lambda number, owner: history.set_settings(number, {}, owner)):
         with pytest.raises(HistoryError, match=f"there is no conversation {conversation}$"):

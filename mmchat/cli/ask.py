@@ -82,14 +82,14 @@ def ask(
         prompt_lookup=prompt_lookup,
     )
     assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
-    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on)
+    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on, system=system)
     conversation = [*earlier, message]
     if n is None and not as_json and not no_stream:
-        replies = [_stream(assistant, conversation, keeper, system, how)]
+        replies = [_stream(assistant, conversation, keeper, how)]
     else:
         given = how.model_dump(exclude_unset=True)
         with console.working("answering"):
-            replies = assistant.replies(conversation, 1 if n is None else n, system=system, **given)
+            replies = assistant.replies(conversation, 1 if n is None else n, system=keeper.system, **given)
         keeper.asked(message)
         keeper.answered(replies[0])
         console.say(_as_json(replies, several=n is not None) if as_json else _as_text(replies, several=n is not None))
@@ -115,12 +115,11 @@ def _stream(
     assistant: Assistant | RemoteAssistant,
     conversation: list[Message],
     keeper: Keeper,
-    system: str | None,
     how: GenerationOptions,
 ) -> Reply:
     """Print the answer piece by piece; Ctrl-C and errors leave the terminal at the start of a line."""
     with console.working("reading"):
-        stream = assistant.stream(conversation, system=system, **how.model_dump(exclude_unset=True))
+        stream = assistant.stream(conversation, system=keeper.system, **how.model_dump(exclude_unset=True))
     begun = False
     keeper.asked(conversation[-1])
     try:

@@ -45,7 +45,7 @@ def chat(
         prompt_lookup=prompt_lookup,
         stop=stop,
     )
-    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on)
+    keeper, earlier = Keeper.opened(keep=not no_history, go_on=go_on, system=system)
     assistant = console.reach_assistant(model, device, dtype, quantize, transcriber, no_server=no_server)
     reader = LineReader(COMMANDS)
     if reader.interactive:
@@ -53,4 +53,4 @@ def chat(
     if earlier:
         count = "1 message" if len(earlier) == 1 else f"{len(earlier)} messages"
         console.note(f'going on behind {count}, the last: "{shorten(earlier[-1].text, 60, placeholder=" ...")}"')
-    Repl(assistant, system, how, keeper, earlier).run(reader)
+    Repl(assistant, how, keeper, earlier).run(reader)

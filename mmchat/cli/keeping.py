@@ -22,19 +22,22 @@ class Keeper:
 
     history: History | None = None
     conversation: int | None = None
+    system: str | None = None
+    """The system prompt."""
     _asked: list[int] = field(default_factory=list)
     """The ids of the questions."""
     _answer: int | None = None
     _text: str = ""
 
     @classmethod
-    def opened(cls, *, keep: bool, go_on: bool) -> tuple[Keeper, list[Message]]:
+    def opened(cls, *, keep: bool, go_on: bool, system: str | None) -> tuple[Keeper, list[Message]]:
         """The keeper of a new conversation, or of the latest one with what was said in it.
 
         Args:
             keep: whether anything is kept at all. A history that cannot be opened is only noted, unless it has to be
                 read.
             go_on: with the latest conversation.
+            system: the system prompt; None for that of the conversation that goes on.
 
         Raises:
             HistoryError: there is none to go on with, or the history cannot be opened.
@@ -42,22 +45,25 @@ class Keeper:
         from mmchat.history.store import History, default_path
 
         if not keep and not go_on:
-            return cls(), []
+            return cls(system=system), []
         try:
             history = History(default_path())
         except HistoryError as error:
             if go_on:
                 raise
             console.note(f"nothing is kept: {error}")
-            return cls(), []
+            return cls(system=system), []
         if not go_on:
-            return cls(history), []
+            return cls(history, system=system), []
         latest = history.latest()
         if latest is None:
             raise HistoryError("there is no conversation to go on with")
         turns = history.turns(latest)
+        if system is None:
+            system = next((turn.message.text for turn in turns if turn.message.role == "system"), None)
         asked = [turn.id for turn in turns if turn.message.role == "user"]
-        return cls(history if keep else None, latest, asked), [turn.message for turn in turns]
+        messages = [turn.message for turn in turns if turn.message.role != "system"]
+        return cls(history if keep else None, latest, system, asked), messages
 
     def asked(self, question: Message) -> None:
         """A question was taken, and is being answered."""
@@ -65,6 +71,8 @@ class Keeper:
             if self.history is not None:
                 if self.conversation is None:
                     self.conversation = self.history.begin()
+                if self.system is not None:
+                    self.history.set_system(self.conversation, self.system)
                 self._asked.append(self.history.add(self.conversation, question))
                 self._answer, self._text = self.history.begin_answer(self.conversation), ""
 

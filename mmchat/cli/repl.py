@@ -42,7 +42,6 @@ class Repl:
     """
 
     assistant: Assistant | RemoteAssistant
-    system: str | None
     options: GenerationOptions
     keeper: Keeper
     messages: list[Message] = field(default_factory=list)
@@ -125,7 +124,7 @@ class Repl:
         if not self.messages:
             raise UserError("there is nothing to save yet")
         path = named_file(name)
-        head = [] if self.system is None else [Message.system(self.system)]
+        head = [] if self.keeper.system is None else [Message.system(self.keeper.system)]
         value = {"messages": [message.to_dict() for message in (*head, *self.messages)]}
         text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
         try:
@@ -177,7 +176,7 @@ class Repl:
         said: list[str] = []
         try:
             with console.working("reading"):
-                stream = self.assistant.stream(conversation, system=self.system, **given)
+                stream = self.assistant.stream(conversation, system=self.keeper.system, **given)
             self.keeper.asked(conversation[-1])
             with closing(stream):
                 for piece in stream:

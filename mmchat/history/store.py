@@ -26,6 +26,7 @@ from mmchat.history.values import decoded, encoded, part_to_json, reply_from_jso
 from mmchat.inputs.messages import Message, Part, TextPart
 
 _TITLE = 60  # characters
+_SYSTEM = "system"  # the name of the system prompt among the settings
 _PATIENCE_S = 10.0
 """How long one program waits for another to finish writing."""
 
@@ -61,6 +62,7 @@ class Turn:
     """A message as it was kept."""
 
     id: int
+    """0 for a system prompt that stands in the settings."""
     message: Message
     reply: Reply | None
     """Of an answer that was whole."""
@@ -150,15 +152,17 @@ class History:
     def turns(self, conversation: int, owner: str = "") -> list[Turn]:
         """All messages of a conversation, in order; those without a word yet are left out.
 
+        The system prompt of its settings stands first.
+
         Raises:
             HistoryError: there is no such conversation, or it is somebody else's.
         """
-        self._check(conversation, owner)
+        system = self.settings(conversation, owner).get(_SYSTEM, "").strip()
         rows = self._rows(
             "SELECT id, role, content, text, reply, feedback FROM message WHERE conversation = ? ORDER BY id",
             (conversation,),
         )
-        turns = []
+        turns = [Turn(0, Message.system(system), None, NONE)] if system else []
         for number, role, content, text, reply, feedback in rows:
             parts = json.loads(content)
             if any(part["type"] != "text" or part["text"].strip() for part in parts):
@@ -254,7 +258,7 @@ class History:
         return settings
 
     def set_settings(self, conversation: int, settings: Mapping[str, Any], owner: str = "") -> None:
-        """Keep the settings of a conversation, which mean nothing here.
+        """Keep the settings of a conversation, of which only the system prompt means something here.
 
         Raises:
             HistoryError: as for `turns`.
@@ -262,6 +266,14 @@ class History:
         self._check(conversation, owner)
         with self._change() as change:
             change.execute("UPDATE conversation SET settings = ? WHERE id = ?", (json.dumps(settings), conversation))
+
+    def set_system(self, conversation: int, text: str, owner: str = "") -> None:
+        """Keep a system prompt among the settings of a conversation.
+
+        Raises:
+            HistoryError: as for `turns`.
+        """
+        self.set_settings(conversation, {**self.settings(conversation, owner), _SYSTEM: text}, owner)
 
     def cut(self, conversation: int, message: int, owner: str = "") -> None:
         """Forget a message and all behind it, to ask again or otherwise.

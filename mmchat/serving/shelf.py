@@ -86,12 +86,8 @@ class Shelf:
             HistoryError: it is not there, or somebody else's.
         """
         history = self._at_hand(number)
-        turns = history.turns(number, self._owner)
         settings = Settings.kept(history.settings(number, self._owner))
-        prompts = [turn.message.text for turn in turns if turn.message.role == "system"]
-        if prompts and not settings.system:
-            settings = settings.model_copy(update={"system": prompts[0]})
-        return Chat(restored(turns, self._shown), number), settings
+        return Chat(restored(history.turns(number, self._owner), self._shown), number), settings
 
     def rename(self, number: int, title: str) -> None:
         """Give one of them another title; errors as for `open`."""

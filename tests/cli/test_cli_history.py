@@ -60,6 +60,27 @@ def test_a_question_goes_on_with_what_was_said_last(run: Run, fake: FakeAssistan
     ]  # fmt: skip
 
 
+def test_a_system_prompt_goes_on_with_its_conversation(
+    run: Run, fake: FakeAssistant, kept: Path, tmp_path: Path
+) -> None:
+    """Until another is given, and it is shown and written out with the conversation."""
+    asked(run, fake, "what is a cat?", "animal", "--system", "One word.")
+    asked(run, fake, "and a dog?", "animal", "--continue")
+    asked(run, fake, "and a rose?", "a plant", "--continue", "--system", "Two words.")
+    fake.says("plant")
+    run("chat", "--continue", typed=["and a tree?"])
+    told = [each.system for each in fake.asked]
+    assert told == ["One word.", "One word.", "Two words.", "Two words."]
+    assert {message.role for message in fake.asked[-1].conversation} == {"user", "assistant"}
+    assert texts(kept)[0] == "system: Two words."
+    assert run("history", "show", "1").out.splitlines()[4:7] == ["**System**", "", "Two words."]
+    run("history", "export", "rows", "1", "--form", "jsonl")
+    (row,) = (tmp_path / "rows" / "dialogues.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [message["role"] for message in json.loads(row)["messages"]][:3] == ["system", "user", "assistant"]
+    asked(run, fake, "what is a cat?", "an animal")
+    assert texts(kept, 2) == ["user: what is a cat?", "assistant: an animal"]
+
+
 def test_nothing_is_kept_where_that_is_asked_for(run: Run, fake: FakeAssistant, kept: Path) -> None:
     asked(run, fake, "a secret", "hush", "--no-history")
     assert not kept.exists()
@@ -228,5 +249,5 @@ def test_what_was_thought_of_answers_is_exported_to_train_on(run: Run, kept: Pat
 
 
 def test_only_what_is_wanted_is_opened(kept: Path) -> None:
-    assert keeping.Keeper.opened(keep=False, go_on=False) == (keeping.Keeper(), [])
+    assert keeping.Keeper.opened(keep=False, go_on=False, system=None) == (keeping.Keeper(), [])
     assert not kept.exists()
