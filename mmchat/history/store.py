@@ -40,6 +40,8 @@ class Feedback:
     """What would have been right."""
     rejected: tuple[str, ...] = ()
     """Other answers to the same question that were not chosen."""
+    choices: tuple[str, ...] = ()
+    """All answers to the same question, as long as none of them is chosen."""
 
 
 NONE = Feedback()
@@ -168,7 +170,7 @@ class History:
             if any(part["type"] != "text" or part["text"].strip() for part in parts):
                 message = Message(role, tuple(self._part(part) for part in parts))
                 given = json.loads(feedback or "{}")
-                given["rejected"] = tuple(given.get("rejected", ()))
+                given |= {name: tuple(given.get(name, ())) for name in ("rejected", "choices")}
                 whole = None if reply is None else reply_from_json(json.loads(reply), text)
                 turns.append(Turn(number, message, whole, Feedback(**given)))
         return turns

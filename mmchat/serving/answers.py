@@ -68,6 +68,8 @@ def ask(
         replies = [stream.reply for stream in streams if stream.reply is not None]
         chat = _answered(chat, replies)
         shelf.said(chat.transcript[-1], replies[0])
+        if chat.transcript[-1].choices:
+            shelf.judged(chat, chat.transcript[-1])
         yield resting(chat, listing=listing)
     except Exception as error:
         if chat is not before:
@@ -125,9 +127,8 @@ def choose(bubble: int | Sequence[int], number: int, chat: Chat, shelf: Shelf) -
     if number >= len(exchange.choices):  # it was chosen already
         return resting(chat)
     rejected = tuple(text for index, text in enumerate(exchange.choices) if index != number)
-    chosen = replace(
-        exchange, answer=exchange.choices[number], choices=(), feedback=replace(exchange.feedback, rejected=rejected)
-    )
+    thought = replace(exchange.feedback, rejected=rejected, choices=())
+    chosen = replace(exchange, answer=exchange.choices[number], choices=(), feedback=thought)
     chat = chat.put(place, chosen)
     shelf.said(chosen)
     shelf.judged(chat, chosen)
@@ -221,4 +222,6 @@ def _written(chat: Chat, texts: Sequence[str]) -> Chat:
 
 def _answered(chat: Chat, replies: Sequence[Reply]) -> Chat:
     chat = _written(chat, [reply.text for reply in replies])
-    return chat.put(-1, replace(chat.transcript[-1], receipt=receipt(replies[0])))
+    last = chat.transcript[-1]
+    thought = replace(last.feedback, choices=last.choices)
+    return chat.put(-1, replace(last, feedback=thought, receipt=receipt(replies[0])))

@@ -58,6 +58,10 @@ CSS = """
 #conversations .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 40vh; overflow-y: auto; }
 #conversations label { width: 100%; }
 #conversations label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+/* Answers to choose from stand side by side, on a phone below each other; what they took, below them. */
+#chat .bot.message:has(.choice) { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; }
+#chat .bot.message:has(.choice) > .message { flex: 1 1 100%; }
+#chat .bot.message:has(.choice) > .message:has(.choice) { flex: 1 1 14rem; width: auto; margin: 0; }
 /* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
    that was edited beside them never arrives. */
 #chat .message-buttons:has(.download-link) { display: none; }
@@ -65,7 +69,7 @@ CSS = """
 _READ_ALOUD = """() => {
     const speech = window.speechSynthesis;
     if (speech.speaking) { speech.cancel(); return; }
-    const said = [...document.querySelectorAll('#chat .bot .prose')].filter((each) => !each.querySelector('small'));
+    const said = [...document.querySelectorAll('#chat .bot .prose')].filter((each) => !each.querySelector('small:not(.choice)'));
     if (said.length) speech.speak(new SpeechSynthesisUtterance(said[said.length - 1].innerText));
 }"""
 _MARK_ADDRESS = """(number) => {

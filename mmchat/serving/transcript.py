@@ -112,7 +112,12 @@ def restored(turns: Sequence[Turn], show: Callable[[ImagePart | AudioPart], str]
         elif message.role == "assistant" and exchanges:
             line = STOPPED if turn.reply is None else receipt(turn.reply)
             exchanges[-1] = replace(
-                exchanges[-1], answer=message.text, receipt=line, feedback=turn.feedback, answer_id=turn.id
+                exchanges[-1],
+                answer=message.text,
+                choices=turn.feedback.choices,
+                receipt=line,
+                feedback=turn.feedback,
+                answer_id=turn.id,
             )
     return tuple(exchanges)
 
@@ -144,7 +149,7 @@ def _answer_bubble(exchange: Exchange) -> dict[str, Any]:
     """The answer, or the choices, with the line under it and what can be done with it."""
     if exchange.choices:
         numbered = enumerate(exchange.choices, start=1)
-        said = [_text(part) for number, choice in numbered for part in (f"<small>{number}</small>", choice or WAITING)]
+        said = [_text(f'<small class="choice">{number}</small>\n\n{choice or WAITING}') for number, choice in numbered]
     else:
         said = [_text(exchange.answer or WAITING)] if exchange.answer or not exchange.receipt else []
     if exchange.receipt:

@@ -212,8 +212,17 @@ def test_settings_are_used_and_kept_with_the_conversation(tab: Tab) -> None:
 
 
 def test_one_of_two_answers_is_kept(tab: Tab) -> None:
+    """They stand side by side, and wait to be chosen from when the page is loaded again."""
     tab.set(answers="2", temperature="1.5", seed="7")
     tab.ask("tell me about a whale")
+    choices = tab.page.locator("#chat .bot.message > .message", has=tab.page.locator(".choice"))
+    told = choices.all_inner_texts()
+    first, second = (choices.nth(place).bounding_box() for place in range(2))
+    assert first is not None and second is not None
+    assert first["x"] + first["width"] <= second["x"]
+    assert first["y"] == second["y"]
+    tab.page.reload()
+    expect(choices).to_have_text(told, use_inner_text=True)
     tab.page.locator("#chat .options button", has_text="Keep answer 2").click()
     expect(tab.page.locator("#chat .options button", has_text="Keep")).to_have_count(0)
 

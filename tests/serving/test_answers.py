@@ -235,8 +235,9 @@ def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> Non
     texts = tuple(f"message 1: seed {seed}" for seed in (7, 8, 9))
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == (texts, texts[0])
     shown = [part["text"] for part in to_bubbles(chat.transcript)[1]["content"]]
-    one, two, three = (f"<small>{number}</small>" for number in (1, 2, 3))
-    assert shown == [one, texts[0], two, texts[1], three, texts[2], f"<small>{RECEIPT}</small>"]
+    numbered = [f'<small class="choice">{number}</small>\n\n{text}' for number, text in enumerate(texts, start=1)]
+    assert shown == [*numbered, f"<small>{RECEIPT}</small>"]
+    assert shelf.open(1)[0].transcript[0].choices == texts, "a reload loses none"
     chat, bubbles, *_ = answers.choose(1, 1, chat, shelf)
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == ((), texts[1])
     assert [part["text"] for part in bubbles[1]["content"]] == [texts[1], f"<small>{RECEIPT}</small>"]
@@ -307,7 +308,7 @@ def test_a_conversation_is_opened_as_it_was(
 
 def test_an_answer_that_was_killed_is_shown_as_far_as_it_came(history: History, shelf: Shelf) -> None:
     number = history.begin()
-    history.add(number, Message.system("be brief"))
+    history.set_system(number, "be brief")
     history.add(number, Message.user("hello"))
     history.write(history.begin_answer(number), "good d")
     history.add(number, Message.user("and?"))
