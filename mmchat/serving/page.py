@@ -69,7 +69,8 @@ CSS = """
 _READ_ALOUD = """() => {
     const speech = window.speechSynthesis;
     if (speech.speaking) { speech.cancel(); return; }
-    const said = [...document.querySelectorAll('#chat .bot .prose')].filter((each) => !each.querySelector('small:not(.choice)'));
+    const parts = [...document.querySelectorAll('#chat .bot .prose')];
+    const said = parts.filter((each) => !each.querySelector('small:not(.choice)'));
     if (said.length) speech.speak(new SpeechSynthesisUtterance(said[said.length - 1].innerText));
 }"""
 _MARK_ADDRESS = """(number) => {

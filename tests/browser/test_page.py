@@ -218,7 +218,8 @@ def test_one_of_two_answers_is_kept(tab: Tab) -> None:
     choices = tab.page.locator("#chat .bot.message > .message", has=tab.page.locator(".choice"))
     told = choices.all_inner_texts()
     first, second = (choices.nth(place).bounding_box() for place in range(2))
-    assert first is not None and second is not None
+    assert first
+    assert second
     assert first["x"] + first["width"] <= second["x"]
     assert first["y"] == second["y"]
     tab.page.reload()
