@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from mmchat.checkpoints.store import Checkpoint
 from mmchat.model.placement import Placement
 from mmchat.model.tokenizer import TOKENIZER_FILE
-from mmchat.model.transformers_decoder import TransformersDecoder
+from mmchat.model.transformers_decoder import TransformersDecoder, without_bar
 
 SCRIPT = """\
 import sys
@@ -63,7 +63,8 @@ def save_for_transformers(checkpoint: Checkpoint, folder: Path) -> None:
     decoder, tokenizer = reference_decoder(checkpoint, Placement()), checkpoint.tokenizer()
     decoder.lm.generation_config.eos_token_id = tokenizer.end_id
     decoder.lm.generation_config.pad_token_id = tokenizer.pad_id
-    decoder.lm.save_pretrained(folder)
+    with without_bar():
+        decoder.lm.save_pretrained(folder)
     tokenizer.save(folder)
     written = PreTrainedTokenizerFast(tokenizer_file=str(folder / TOKENIZER_FILE), chat_template=tokenizer.template)
     written.save_pretrained(folder)

@@ -119,7 +119,7 @@ class TransformersDecoder(Decoder):
             isinstance(module, nn.Linear) and module is not output for module in self.lm.modules()
         ):
             raise OptionError(f"a decoder of type {self.config.model_type} cannot be quantized: leave --quantize out")
-        with _without_bar():
+        with without_bar():
             self.lm = type(self.lm).from_pretrained(
                 None,
                 config=self.config,
@@ -186,8 +186,8 @@ class TransformersDecoder(Decoder):
 
 
 @contextmanager
-def _without_bar() -> Iterator[None]:
-    """transformers draws a bar of its own for each loading."""
+def without_bar() -> Iterator[None]:
+    """transformers draws a bar of its own for each loading and saving."""
     from transformers.utils import logging as bars
 
     enabled = bars.is_progress_bar_enabled()
