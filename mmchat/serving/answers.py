@@ -18,7 +18,6 @@ from mmchat.history.store import Feedback
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
 from mmchat.serving.transcript import (
-    STOPPED,
     Chat,
     Draft,
     Exchange,
@@ -154,7 +153,7 @@ def settle(chat: Chat, shelf: Shelf) -> View:
     last = chat.transcript[-1]
     if not last.answer:
         return take_back(2 * (len(chat.transcript) - 1), chat, shelf)
-    return resting(chat.put(-1, replace(last, receipt=STOPPED)), listing=listed(shelf, chat.number))
+    return resting(chat.put(-1, replace(last, receipt=chat.phrases.stopped)), listing=listed(shelf, chat.number))
 
 
 def working(chat: Chat, composer: Any = None, listing: Any = None) -> View:
@@ -162,7 +161,7 @@ def working(chat: Chat, composer: Any = None, listing: Any = None) -> View:
 
     The list stands in all of its views: of those in quick succession a browser skips some.
     """
-    return chat, to_bubbles(chat.transcript), composer or gr.skip(), listing or gr.skip(), chat.number
+    return chat, to_bubbles(chat), composer or gr.skip(), listing or gr.skip(), chat.number
 
 
 def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, listing: Any = None) -> View:
@@ -172,7 +171,7 @@ def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, 
         composer = gr.MultimodalTextbox(**buttons)  # without a value, what was typed meanwhile stays
     else:
         composer = gr.MultimodalTextbox(value={"text": draft.text, "files": list(draft.files)}, **buttons)
-    return chat, to_bubbles(chat.transcript, problem), composer, listing or gr.skip(), chat.number
+    return chat, to_bubbles(chat, problem), composer, listing or gr.skip(), chat.number
 
 
 def thumbs(chat: Chat) -> Any:
@@ -224,4 +223,4 @@ def _answered(chat: Chat, replies: Sequence[Reply]) -> Chat:
     chat = _written(chat, [reply.text for reply in replies])
     last = chat.transcript[-1]
     thought = replace(last.feedback, choices=last.choices)
-    return chat.put(-1, replace(last, feedback=thought, receipt=receipt(replies[0])))
+    return chat.put(-1, replace(last, feedback=thought, receipt=receipt(replies[0], chat.phrases)))

@@ -32,7 +32,7 @@ from mmchat.serving.transcript import (
     feedback_of,
     to_bubbles,
 )
-from mmchat.serving.words import MICROPHONE_OFF, WORDS
+from mmchat.serving.words import MICROPHONE_OFF, WORDS, Phrases, phrases_for
 
 TITLE = "mmchat"
 FILE_TYPES = ["image", "audio", ".opus", ".flac", ".aiff", ".webp"]  # some systems do not know what the last ones are
@@ -199,7 +199,8 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
         return answers.settle(before, backing.shelf(request))
 
     def begin(request: gr.Request) -> View:
-        return answers.resting(Chat(), listing=answers.listed(backing.shelf(request), None))
+        fresh = Chat(phrases=phrases_for(request))
+        return answers.resting(fresh, listing=answers.listed(backing.shelf(request), None))
 
     given = [chat, *sidebar.settings]
     common: dict[str, Any] = {"show_progress_on": bubbles, "concurrency_limit": ANSWERS_AT_ONCE}
@@ -233,10 +234,11 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
     def introduce(request: gr.Request) -> tuple[Any, ...]:
         shelf = backing.shelf(request)
         asked = str(dict(request.query_params).get("chat", ""))
-        chat, settings = Chat(), Settings()
+        phrases = phrases_for(request)
+        chat, settings = Chat(phrases=phrases), Settings()
         if asked.isdecimal():
             try:
-                chat, settings = shelf.open(int(asked))
+                chat, settings = shelf.open(int(asked), phrases)
             except MmchatError as error:
                 gr.Warning(str(error))
         try:
@@ -244,9 +246,9 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
         except MmchatError as error:
             about, first = _unable(error), {}
         else:
-            about = _about(info)
+            about = _about(info, phrases)
             first = {"placeholder": info.knows, "examples": [{"text": text} for text in EXAMPLES]}
-        bubbles = gr.Chatbot(value=to_bubbles(chat.transcript), feedback_value=feedback_of(chat.transcript), **first)
+        bubbles = gr.Chatbot(value=to_bubbles(chat), feedback_value=feedback_of(chat.transcript), **first)
         return (
             about,
             chat,
@@ -260,12 +262,12 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
     return introduce
 
 
-def _describing(backing: Backing) -> Callable[[str], str]:
+def _describing(backing: Backing) -> Callable[[gr.Request, str], str]:
     """Loads a model that was chosen, so that the first question to it does not wait."""
 
-    def describe(model: str) -> str:
+    def describe(request: gr.Request, model: str) -> str:
         try:
-            return _about(backing.assistant(model).describe())
+            return _about(backing.assistant(model).describe(), phrases_for(request))
         except MmchatError as error:
             return _unable(error)
 
@@ -276,12 +278,13 @@ def _unable(error: MmchatError) -> str:
     return f"## {TITLE}\n{as_problem(str(error))}"
 
 
-def _about(info: AssistantInfo) -> str:
+def _about(info: AssistantInfo, phrases: Phrases) -> str:
     """The head of the page."""
     size = sum(info.parameters.values()) / 1e6
-    facts = [as_typed(info.name), f"{size:.1f} million parameters", f"context {info.context} tokens"]
+    facts = [as_typed(info.name), phrases.parameters.format(millions=f"{size:.1f}")]
+    facts.append(phrases.context.format(tokens=info.context))
     if info.tokens_per_image is not None:
-        facts.append(f"a picture {info.tokens_per_image}")
+        facts.append(phrases.picture.format(tokens=info.tokens_per_image))
     if info.tokens_per_second is not None:
-        facts.append(f"a second of voice {info.tokens_per_second:.0f}")
+        facts.append(phrases.voice.format(tokens=f"{info.tokens_per_second:.0f}"))
     return f"## {TITLE}\n<small>{' · '.join(facts)}</small>"

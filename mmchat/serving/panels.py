@@ -13,7 +13,7 @@ from mmchat.serving import answers
 from mmchat.serving.backing import Backing
 from mmchat.serving.look import WHOLE, look, words_of
 from mmchat.serving.transcript import LOOK, LOOKED, Chat, place_of
-from mmchat.serving.words import WHERE_IT_LOOKED, WORDS
+from mmchat.serving.words import WORDS
 
 _WHOLE_CHARACTERS = 40
 
@@ -61,7 +61,7 @@ class Looking:
                 label=WORDS("looked"), interactive=False, height=320, buttons=["fullscreen"], elem_id="map"
             )
             self.word = gr.Radio(label=WORDS("word"), elem_id="words")
-            gr.Markdown(WHERE_IT_LOOKED, container=True)
+            self.told = gr.Markdown(container=True)
             self.close = gr.Button(WORDS("close"), size="sm")
 
     def wire(self, backing: Backing, chat: Any, bubbles: Any, model: Any) -> None:
@@ -79,16 +79,16 @@ class Looking:
             answer = now.transcript[place_of(now.transcript, bubble)].answer
             whole = answer if len(answer) <= _WHOLE_CHARACTERS else f"{answer[: _WHOLE_CHARACTERS - 1]}…"
             words = gr.Radio(choices=[(whole, WHOLE), *((word, word) for word in words_of(answer))], value=WHOLE)
-            return (bubble, time.monotonic()), gr.Group(visible=True), None, words
+            return (bubble, time.monotonic()), gr.Group(visible=True), None, words, now.phrases.where_it_looked
 
         def chosen(what: gr.SelectData, now: Chat) -> tuple[Any, ...]:
-            return begin(what.index, now) if what.value == LOOK else (gr.skip(),) * 4
+            return begin(what.index, now) if what.value == LOOK else (gr.skip(),) * 5
 
         def flagged(what: gr.LikeData, now: Chat) -> tuple[Any, ...]:
-            return begin(what.index, now) if what.liked == LOOKED else (gr.skip(),) * 4
+            return begin(what.index, now) if what.liked == LOOKED else (gr.skip(),) * 5
 
         private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": self.map}
-        outputs = [self.asked, self.panel, self.map, self.word]
+        outputs = [self.asked, self.panel, self.map, self.word, self.told]
         bubbles.option_select(chosen, [chat], outputs, **private)
         bubbles.like(flagged, [chat], outputs, **private)
         for trigger in (self.asked.change, self.word.input):

@@ -15,6 +15,7 @@ from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.serving.settings import Settings
 from mmchat.serving.transcript import Chat, Exchange, restored
+from mmchat.serving.words import ENGLISH, Phrases
 
 
 class Shelf:
@@ -79,7 +80,7 @@ class Shelf:
         """
         return [] if self._history is None else self._history.conversations(self._owner, search.strip())
 
-    def open(self, number: int) -> tuple[Chat, Settings]:
+    def open(self, number: int, phrases: Phrases = ENGLISH) -> tuple[Chat, Settings]:
         """One of them.
 
         Raises:
@@ -87,7 +88,8 @@ class Shelf:
         """
         history = self._at_hand(number)
         settings = Settings.kept(history.settings(number, self._owner))
-        return Chat(restored(history.turns(number, self._owner), self._shown), number), settings
+        transcript = restored(history.turns(number, self._owner), self._shown, phrases)
+        return Chat(transcript, number, phrases), settings
 
     def rename(self, number: int, title: str) -> None:
         """Give one of them another title; errors as for `open`."""

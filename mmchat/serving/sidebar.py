@@ -13,7 +13,7 @@ from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
 from mmchat.serving.settings import MOST_CHOICES
 from mmchat.serving.transcript import Chat
-from mmchat.serving.words import WORDS
+from mmchat.serving.words import WORDS, phrases_for
 
 
 class Sidebar:
@@ -67,7 +67,7 @@ class Sidebar:
         def open_one(request: gr.Request, number: int) -> tuple[Any, ...]:
             shelf = backing.shelf(request)
             try:
-                opened, settings = shelf.open(number)
+                opened, settings = shelf.open(number, phrases_for(request))
             except MmchatError as error:
                 gr.Warning(str(error))
                 return (gr.skip(),) * (len(view) + len(self.settings))
@@ -85,7 +85,7 @@ class Sidebar:
             shelf = backing.shelf(request)
             if now.number is not None:
                 _told(shelf.delete, now.number)
-            return answers.resting(Chat(), listing=answers.listed(shelf, None))
+            return answers.resting(Chat(phrases=now.phrases), listing=answers.listed(shelf, None))
 
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         listing = self.listing

@@ -19,13 +19,13 @@ from mmchat.history.store import NONE, Feedback, Turn
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, load_media
+from mmchat.serving.words import ENGLISH, Phrases
 
-STOPPED = "stopped"
-"""The receipt of an answer that the person stopped."""
 WAITING = "…"
 """Shown until the first word."""
 LIKE, DISLIKE = "Like", "Dislike"
-LOOKED = "Where it looked"
+LOOKED = ENGLISH.looked
+"""What can be said of an answer, in the menu of its flag too, which Gradio has in one language."""
 LOOK = "look"
 KEEP = "keep "
 """Values of what can be done with an answer; that of a choice ends with its number."""
@@ -84,10 +84,11 @@ Transcript = tuple[Exchange, ...]
 
 @dataclass(frozen=True)
 class Chat:
-    """What a tab holds: a transcript, and the number of its conversation in the history if it is kept."""
+    """What a tab holds: a transcript, the number of its conversation in the history if it is kept, and a language."""
 
     transcript: Transcript = ()
     number: int | None = None
+    phrases: Phrases = ENGLISH
 
     def put(self, place: int, exchange: Exchange) -> Chat:
         """With another exchange in a place."""
@@ -96,21 +97,22 @@ class Chat:
         return replace(self, transcript=tuple(exchanges))
 
 
-def restored(turns: Sequence[Turn], show: Callable[[ImagePart | AudioPart], str]) -> Transcript:
+def restored(turns: Sequence[Turn], show: Callable[[ImagePart | AudioPart], str], phrases: Phrases) -> Transcript:
     """The transcript of a conversation that was kept; system prompts are left to the settings.
 
     Args:
         turns: all of it.
         show: a file of a picture or clip, for the browser.
+        phrases: the language of the receipts.
     """
     exchanges: list[Exchange] = []
     for turn in turns:
         message = turn.message
         if message.role == "user":
             draft = Draft(message.text, tuple(show(part) for part in message.media))
-            exchanges.append(Exchange(draft, message, receipt=STOPPED, question_id=turn.id))
+            exchanges.append(Exchange(draft, message, receipt=phrases.stopped, question_id=turn.id))
         elif message.role == "assistant" and exchanges:
-            line = STOPPED if turn.reply is None else receipt(turn.reply)
+            line = phrases.stopped if turn.reply is None else receipt(turn.reply, phrases)
             exchanges[-1] = replace(
                 exchanges[-1],
                 answer=message.text,
@@ -131,21 +133,21 @@ def to_messages(transcript: Transcript) -> list[Message]:
     return messages + [exchange.question for exchange in transcript[-1:]]
 
 
-def to_bubbles(transcript: Transcript, problem: str | None = None) -> list[dict[str, Any]]:
+def to_bubbles(chat: Chat, problem: str | None = None) -> list[dict[str, Any]]:
     """The chat as `gradio.Chatbot` takes it, with an error as the last bubble if there is one."""
     bubbles: list[dict[str, Any]] = []
-    for exchange in transcript:
+    for exchange in chat.transcript:
         shown: list[dict[str, Any]] = [{"path": file} for file in exchange.draft.files]
         if exchange.draft.text.strip():
             shown.append(_text(as_typed(exchange.draft.text)))
         bubbles.append({"role": "user", "content": shown})
-        bubbles.append(_answer_bubble(exchange))
+        bubbles.append(_answer_bubble(exchange, chat.phrases))
     if problem is not None:
         bubbles.append({"role": "assistant", "content": [_text(as_problem(problem))]})
     return bubbles
 
 
-def _answer_bubble(exchange: Exchange) -> dict[str, Any]:
+def _answer_bubble(exchange: Exchange, phrases: Phrases) -> dict[str, Any]:
     """The answer, or the choices, with the line under it and what can be done with it."""
     if exchange.choices:
         numbered = enumerate(exchange.choices, start=1)
@@ -157,11 +159,11 @@ def _answer_bubble(exchange: Exchange) -> dict[str, Any]:
     bubble: dict[str, Any] = {"role": "assistant", "content": said}
     if exchange.choices and exchange.receipt:
         bubble["options"] = [
-            {"value": f"{KEEP}{number}", "label": f"Keep answer {number + 1}"}
+            {"value": f"{KEEP}{number}", "label": phrases.keep.format(number=number + 1)}
             for number in range(len(exchange.choices))
         ]
     elif exchange.looked:
-        bubble["options"] = [{"value": LOOK, "label": LOOKED}]
+        bubble["options"] = [{"value": LOOK, "label": phrases.looked}]
     return bubble
 
 
@@ -192,18 +194,17 @@ def edited(draft: Draft, shown: str) -> Draft:
     return replace(draft, text=html.unescape(shown))
 
 
-def receipt(reply: Reply) -> str:
+def receipt(reply: Reply, phrases: Phrases) -> str:
     """The line under an answer: `cat.png → 9 tokens · first token 0.2 s · 30 tokens, 250 a second`."""
     seconds = reply.timing.first_token_s
-    parts = [*map(str, reply.media), f"first token {round(seconds, 1 if seconds >= 1 else 2):g} s"]
+    rounded = f"{round(seconds, 1 if seconds >= 1 else 2):g}"
+    parts = [*map(str, reply.media), phrases.first_token.format(seconds=rounded)]
     tokens, took = reply.usage.completion_tokens, reply.timing.total_s - seconds
     if tokens > 1 and took > 0:
         rate = (tokens - 1) / took
-        parts.append(
-            f"{tokens} tokens, {rate:,.0f} a second" if rate >= 10 else f"{tokens} tokens, {rate:.1f} a second"
-        )
+        parts.append(phrases.tokens.format(tokens=tokens, rate=f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"))
     if reply.finish_reason == "length":
-        parts.append(f"cut at {reply.usage.completion_tokens} tokens, the longest answer")
+        parts.append(phrases.cut.format(tokens=tokens))
     return " · ".join(parts)
 
 

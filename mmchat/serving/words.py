@@ -1,8 +1,73 @@
-"""What the page says, in English and in Chinese."""
+"""What the page says, in English and in Chinese: labels in the browser, and phrases that come with the answers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gradio as gr
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """What is said below answers and above them, in one language; errors of files and models are English in all."""
+
+    stopped: str
+    """The receipt of an answer that the person stopped."""
+    first_token: str
+    tokens: str
+    cut: str
+    keep: str
+    looked: str
+    parameters: str
+    context: str
+    picture: str
+    voice: str
+    where_it_looked: str
+    """What a map of it can tell, and what not."""
+
+
+ENGLISH = Phrases(
+    stopped="stopped",
+    first_token="first token {seconds} s",
+    tokens="{tokens} tokens, {rate} a second",
+    cut="cut at {tokens} tokens, the longest answer",
+    keep="Keep answer {number}",
+    looked="Where it looked",
+    parameters="{millions} million parameters",
+    context="context {tokens} tokens",
+    picture="a picture {tokens}",
+    voice="a second of voice {tokens}",
+    where_it_looked=(
+        "Red: hiding this part makes the answer less probable. Where two parts say the same, neither is red; and why "
+        "the answer depends on a part, it cannot tell.  \n"
+        "Blue: where the decoder looks while it answers. That may be of no use to the answer, and what was read once "
+        "needs no looking at any more."
+    ),
+)
+CHINESE = Phrases(
+    stopped="已停止",
+    first_token="首个 token {seconds} 秒",
+    tokens="{tokens} 个 token,每秒 {rate} 个",
+    cut="在 {tokens} 个 token 处截断(回答的最大长度)",
+    keep="保留回答 {number}",
+    looked="它看了哪里",
+    parameters="{millions}M 参数",
+    context="上下文 {tokens} 个 token",
+    picture="每张图片 {tokens} 个",
+    voice="每秒语音 {tokens} 个",
+    where_it_looked=(
+        "红色:遮住这一部分会使回答的概率降低。如果两个部分表达相同的内容,两者都不会变红;"
+        "它也不能说明回答为什么依赖某一部分。  \n"
+        "蓝色:解码器在回答时看的地方。看了不一定对回答有用,而已经读过的内容不需要再看。"
+    ),
+)
+
+
+def phrases_for(request: gr.Request | None) -> Phrases:
+    """Those of the language that a browser asks for first."""
+    wanted = "" if request is None else str(request.headers.get("accept-language", ""))
+    return CHINESE if wanted.lower().startswith("zh") else ENGLISH
+
 
 _ENGLISH = {
     "ask": "Ask, drop pictures, or record",
@@ -58,12 +123,6 @@ _CHINESE = {
 WORDS = gr.I18n(en=_ENGLISH, zh=_CHINESE, **{"zh-CN": _CHINESE, "zh-TW": _CHINESE, "zh-HK": _CHINESE})
 """Labels, in the language of the browser."""
 
-WHERE_IT_LOOKED = (
-    "Red: hiding this part makes the answer less probable. Where two parts say the same, neither is red; and why the "
-    "answer depends on a part, it cannot tell.  \n"
-    "Blue: where the decoder looks while it answers. That may be of no use to the answer, and what was read once needs "
-    "no looking at any more."
-)
 MICROPHONE_OFF = {
     "en": (
         "⚠ The microphone is off: browsers allow it on https:// pages and on this computer alone. Open this page over "

@@ -71,7 +71,7 @@ class Tab:
     def whole(self, number: int) -> str:
         """An answer, counted from 0, as soon as its receipt is there."""
         answer = self.answers.nth(number)
-        expect(answer.locator("small").last).to_contain_text("first token")
+        expect(answer.locator("small").last).to_contain_text(re.compile("first token|首个 token"))
         return answer.inner_text()
 
     @property

@@ -257,6 +257,13 @@ def test_the_last_answer_is_read_aloud(tab: Tab) -> None:
 def test_the_page_speaks_chinese_to_a_chinese_browser(visit: Visit) -> None:
     tab = visit(locale="zh-CN")
     expect(tab.page.locator("#composer textarea")).to_have_attribute("placeholder", "输入问题,拖入图片,或录音")
+    expect(tab.page.locator("#about")).to_contain_text("上下文 512 个 token")
+    answer = tab.ask("what is this?", CAT)
+    assert "首个 token" in answer
+    tab.page.locator("#chat .options button", has_text="它看了哪里").click()
+    expect(tab.page.get_by_text("红色:遮住这一部分会使回答的概率降低")).to_be_visible()
+    tab.page.reload()
+    expect(tab.page.locator("#chat .bot small")).to_contain_text("首个 token")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -234,7 +234,7 @@ def test_one_of_several_answers_is_chosen(history: History, shelf: Shelf) -> Non
     chat = asked(assistant, shelf, "hello", settings=Settings(seed=7, choices=3))
     texts = tuple(f"message 1: seed {seed}" for seed in (7, 8, 9))
     assert (chat.transcript[0].choices, chat.transcript[0].answer) == (texts, texts[0])
-    shown = [part["text"] for part in to_bubbles(chat.transcript)[1]["content"]]
+    shown = [part["text"] for part in to_bubbles(chat)[1]["content"]]
     numbered = [f'<small class="choice">{number}</small>\n\n{text}' for number, text in enumerate(texts, start=1)]
     assert shown == [*numbered, f"<small>{RECEIPT}</small>"]
     assert shelf.open(1)[0].transcript[0].choices == texts, "a reload loses none"

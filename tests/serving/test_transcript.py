@@ -14,7 +14,8 @@ from mmchat.errors import ImageError, MessageError
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
-from mmchat.serving.transcript import Draft, Exchange, as_typed, receipt, to_bubbles, to_messages
+from mmchat.serving.transcript import Chat, Draft, Exchange, as_typed, receipt, to_bubbles, to_messages
+from mmchat.serving.words import CHINESE, ENGLISH
 
 
 def exchange(text: str, answer: str = "", receipt: str = "") -> Exchange:
@@ -77,7 +78,7 @@ def test_a_message_without_an_answer_is_not_read_again() -> None:
 
 def test_bubbles_show_files_text_answer_and_receipt() -> None:
     done = Exchange(Draft("this?", ("/up/cat.png",)), Message.user("this?"), "A **cat**.", "cat.png → 9 tokens")
-    assert to_bubbles((done,)) == [
+    assert to_bubbles(Chat((done,))) == [
         {
             "role": "user",
             "content": [{"path": "/up/cat.png"}, {"type": "text", "text": "this?"}],
@@ -93,16 +94,19 @@ def test_bubbles_show_files_text_answer_and_receipt() -> None:
 
 
 def test_an_answer_that_has_not_begun_shows_that_it_is_awaited() -> None:
-    assert to_bubbles((exchange("hello"),))[-1] == {"role": "assistant", "content": [{"type": "text", "text": "…"}]}
+    assert to_bubbles(Chat((exchange("hello"),)))[-1] == {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "…"}],
+    }
 
 
 def test_an_answer_without_words_shows_its_receipt_alone() -> None:
-    content = to_bubbles((exchange("hello", "", "first token 0.1 s"),))[-1]["content"]
+    content = to_bubbles(Chat((exchange("hello", "", "first token 0.1 s"),)))[-1]["content"]
     assert content == [{"type": "text", "text": "<small>first token 0.1 s</small>"}]
 
 
 def test_an_error_is_the_last_bubble() -> None:
-    bubble = to_bubbles((), "cat_1.png: the picture is damaged")[-1]
+    bubble = to_bubbles(Chat(), "cat_1.png: the picture is damaged")[-1]
     assert bubble == {
         "role": "assistant",
         "content": [{"type": "text", "text": "⚠ cat&#95;1.png: the picture is damaged"}],
@@ -127,16 +131,23 @@ def test_typed_text_has_no_marks(typed: str, markdown: str) -> None:
 
 def test_receipt_says_media_and_time_to_the_first_token() -> None:
     media = MediaReceipt("image", "cat.png", 9), MediaReceipt("audio", "q.wav", 14, seconds=2.1)
-    assert receipt(reply(*media)) == "cat.png → 9 tokens · q.wav 2.1 s → 14 tokens · first token 0.2 s"
+    assert receipt(reply(*media), ENGLISH) == "cat.png → 9 tokens · q.wav 2.1 s → 14 tokens · first token 0.2 s"
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0421, "0.04 s"), (0.2, "0.2 s"), (1.25, "1.2 s"), (75.04, "75 s")])
 def test_receipt_rounds_time(seconds: float, said: str) -> None:
-    assert receipt(reply(first_token_s=seconds, total_s=seconds)) == f"first token {said}"
+    assert receipt(reply(first_token_s=seconds, total_s=seconds), ENGLISH) == f"first token {said}"
+
+
+def test_a_receipt_in_chinese() -> None:
+    told = reply(tokens=12, total_s=0.3, finish_reason="length")
+    assert (
+        receipt(told, CHINESE) == "首个 token 0.2 秒 · 12 个 token,每秒 110 个 · 在 12 个 token 处截断(回答的最大长度)"
+    )
 
 
 def test_receipt_says_that_an_answer_was_cut() -> None:
-    assert receipt(reply(finish_reason="length")).endswith(" · cut at 96 tokens, the longest answer")
+    assert receipt(reply(finish_reason="length"), ENGLISH).endswith(" · cut at 96 tokens, the longest answer")
 
 
 @pytest.mark.parametrize(
@@ -151,4 +162,4 @@ def test_receipt_says_that_an_answer_was_cut() -> None:
 )
 def test_a_receipt_says_how_fast_the_answer_came(tokens: int, seconds: float, said: str) -> None:
     """Of the tokens behind the first, whose wait is said by itself."""
-    assert receipt(reply(tokens=tokens, total_s=0.2 + seconds)) == f"first token 0.2 s{said}"
+    assert receipt(reply(tokens=tokens, total_s=0.2 + seconds), ENGLISH) == f"first token 0.2 s{said}"
