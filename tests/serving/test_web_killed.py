@@ -26,7 +26,7 @@ def test_a_kill_in_the_middle_of_an_answer_loses_nothing_that_was_shown(tmp_path
     rng, words = random.Random(0), 0
     for kill in range(KILLS):
         question = f"tell me about a whale {kill}"
-        shown = asked_and_killed(question, tmp_path, rng.uniform(0.05, 0.4), seed=kill)
+        shown = asked_and_killed(question, tmp_path, rng.uniform(0, 0.2), seed=kill)
         history = History(tmp_path / "mmchat" / "history.db")
         (latest, *others) = history.conversations()
         turns = history.turns(latest.id)
@@ -35,11 +35,11 @@ def test_a_kill_in_the_middle_of_an_answer_loses_nothing_that_was_shown(tmp_path
         assert turns[0].message.text == question
         words += len(shown.split())
         assert "".join(turn.message.text for turn in turns[1:]).strip().startswith(shown.strip())
-    assert words > KILLS, "killed before anything was shown"
+    assert words >= KILLS, "killed before anything was shown"
 
 
 def asked_and_killed(question: str, data: Path, after: float, seed: int) -> str:
-    """Ask a page of its own, and kill it so many seconds after the question was shown; what was shown of the answer."""
+    """Ask a page of its own, and kill it so many seconds after its first word was shown; what was shown of the answer."""
     command = [sys.executable, "-m", "mmchat", "web", "--port", "0"]
     environment = {**os.environ, "XDG_DATA_HOME": str(data)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
@@ -53,17 +53,17 @@ def asked_and_killed(question: str, data: Path, after: float, seed: int) -> str:
             try:
                 with client.stream("GET", f"gradio_api/call/ask/{event}") as stream:
                     for line in stream.iter_lines():
-                        if line.startswith("data: [") and not shown:
+                        if answer_in(line) and not shown:
                             threading.Timer(after, server.send_signal, (signal.SIGKILL,)).start()
                         shown = answer_in(line) or shown
             except httpx.HTTPError:
                 pass  # it was killed
-    return shown.replace("…", "")
+    return shown
 
 
 def answer_in(line: str) -> str:
-    """The text of the answer that a line of the stream shows; empty for other lines."""
+    """The words of the answer that a line of the stream shows; empty for other lines."""
     if not line.startswith("data: ["):
         return ""
     _, bubbles, *_ = json.loads(line.removeprefix("data: "))
-    return str(bubbles[1]["content"][0]["text"])
+    return str(bubbles[1]["content"][0]["text"]).replace("…", "")
