@@ -53,7 +53,9 @@ class ChatTraining(GradientStage[Conversations]):
     def __init__(self, config: ChatStage, model: ModelConfig, tokenizer: ChatTokenizer, device: torch.device) -> None:
         self._config = config
         self._tokenizer = tokenizer
-        rows = [row for name in config.files for row in _dialogues(config.data / name)]
+        extra = [name for name, times in config.extra_files.items() for _ in range(times)]
+        there = [name for name in extra if (config.data / name).is_file()]
+        rows = [row for name in (*config.files, *there) for row in _dialogues(config.data / name)]
         rows = [row for row in rows if _kinds(row) <= {"text", *config.media} and _teaches(row, config.train)]
         if not rows:
             raise DatasetError(f"{config.name}: no row of {config.data} teaches {' or '.join(config.train)}")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mmchat.checkpoints.store import save_checkpoint
 from mmchat.config import ModelConfig, load_model_config
-from mmchat.errors import CheckpointError, ConfigError
+from mmchat.errors import CheckpointError, ConfigError, DatasetError
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.training import parallel
 from mmchat.training.chat import ChatTraining
@@ -54,8 +54,19 @@ def run(config_path: Path, overrides: dict[str, str] | None = None, console: Con
         raise ConfigError(f"{config_path} holds no stages: they are named 1-….yaml, 2-….yaml and so on")
     with parallel.joined():
         console.quiet = console.quiet or parallel.rank() > 0
-        for config in [load_stage_config(path, overrides) for path in paths]:
+        configs = [load_stage_config(path, overrides) for path in paths]
+        for config in configs:
+            _check_files(config)
+        for config in configs:
             _run_stage(config, console)
+
+
+def _check_files(config: StageConfig) -> None:
+    """What a stage reads is looked for before the first one begins: the last begins hours later."""
+    if isinstance(config, ChatStage) and not (config.out / _DONE).is_file():
+        for path in (config.data / name for name in config.files):
+            if not path.is_file():
+                raise DatasetError(f"{config.name}: {path} is not there")
 
 
 def _run_stage(config: StageConfig, console: Console) -> None:
@@ -83,6 +94,10 @@ def _run_gradient(config: GradientConfig, model: ModelConfig, console: Console) 
             raise CheckpointError(f"{config.name}: {folder} is not there: run the stage that writes it first")
     torch.manual_seed(config.seed)
     tokenizer = None if isinstance(config, NamingStage) else _tokenizer(config, model)
+    if isinstance(config, ChatStage):
+        for path in (config.data / name for name in config.extra_files):
+            if not path.is_file():
+                _say(console, f"{config.name}: without {path}, which is not there")
     with _threads(config.threads):
         stage = _build(config, model, tokenizer, _device(config.device))
         fit(stage, config, console)

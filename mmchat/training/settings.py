@@ -111,6 +111,8 @@ class ChatStage(_GradientStage):
     """The components that learn, one or more; the others stay as they are."""
     files: tuple[str, ...] = ("dialogues.jsonl",)
     """Rows of these files of the dataset, dialogues or `captions.jsonl`."""
+    extra_files: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Files of which not every dataset has one, and how often their rows stand in an epoch; what is missing is said."""
     media: tuple[Literal["image", "audio"], ...] = ("image", "audio")
     """Rows that hold other media are left out, and so are its encoder and projector."""
     repeat_audio: int = Field(1, ge=1)

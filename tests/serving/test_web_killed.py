@@ -39,7 +39,7 @@ def test_a_kill_in_the_middle_of_an_answer_loses_nothing_that_was_shown(tmp_path
 
 
 def asked_and_killed(question: str, data: Path, after: float, seed: int) -> str:
-    """Ask a page of its own, and kill it so many seconds after its first word was shown; what was shown of the answer."""
+    """Ask a page of its own, and kill it so many seconds after the first word was shown; what was shown in all."""
     command = [sys.executable, "-m", "mmchat", "web", "--port", "0"]
     environment = {**os.environ, "XDG_DATA_HOME": str(data)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:

@@ -293,6 +293,14 @@ def test_files_are_read_one_after_another(build: Build, dataset: Path, tmp_path:
     assert len(build(data=tmp_path, files=("one.jsonl", "two.jsonl"))._rows) == 3
 
 
+def test_extra_files_are_read_as_often_as_they_are_to_be_and_left_out_where_they_are_not_there(
+    build: Build, dataset: Path
+) -> None:
+    rows = len(build()._rows)
+    (dataset / "more.jsonl").write_text((dataset / "dialogues.jsonl").read_text(encoding="utf-8"), encoding="utf-8")
+    assert len(build(extra_files={"more.jsonl": 2, "photographs.jsonl": 3})._rows) == 3 * rows
+
+
 @pytest.mark.parametrize(
     ("content", "error", "complaint"),
     [

@@ -16,7 +16,7 @@ from rich.console import Console
 from mmchat.assistant import Assistant
 from mmchat.checkpoints.store import COMPONENTS, Checkpoint
 from mmchat.cli import main
-from mmchat.errors import CheckpointError, ConfigError
+from mmchat.errors import CheckpointError, ConfigError, DatasetError
 from mmchat.training import run
 from mmchat.training.chat import ChatTraining
 from mmchat.training.contrastive import ContrastiveTraining
@@ -243,6 +243,20 @@ def test_every_stage_is_read_before_the_first_one_runs(tmp_path: Path, home: Pat
     with pytest.raises(ConfigError, match=r"2-late\.yaml: .*singing"):
         run(tmp_path, {"out": str(tmp_path / "out")}, screen)
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_every_stage_are_looked_for_before_the_first_one_runs(
+    tmp_path: Path, home: Path, screen: Console, dataset: Path
+) -> None:
+    """And those that may be missing are said to be, when their stage begins."""
+    stage = yaml.safe_load((home / "recipe" / "8-chat.yaml").read_text(encoding="utf-8"))
+    stage |= {"out": str(tmp_path / "out"), "files": ["dialogues.jsonl", "albums.jsonl"]}
+    (tmp_path / "1-chat.yaml").write_text(yaml.safe_dump(stage), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"^chat: .*albums\.jsonl is not there$"):
+        run(tmp_path, {}, screen)
+    run(tmp_path, {"files": "[dialogues.jsonl]", "extra_files": "{albums.jsonl: 2}", "max_steps": "1"}, screen)
+    assert isinstance(screen.file, io.StringIO)
+    assert f"chat: without {dataset / 'albums.jsonl'}, which is not there\n" in screen.file.getvalue()
 
 
 def test_a_stage_whose_start_is_missing_says_so(home: Path, tmp_path: Path, screen: Console) -> None:
