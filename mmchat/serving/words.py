@@ -63,10 +63,9 @@ CHINESE = Phrases(
 )
 
 
-def phrases_for(request: gr.Request | None) -> Phrases:
+def phrases_for(request: gr.Request) -> Phrases:
     """Those of the language that a browser asks for first."""
-    wanted = "" if request is None else str(request.headers.get("accept-language", ""))
-    return CHINESE if wanted.lower().startswith("zh") else ENGLISH
+    return CHINESE if str(request.headers.get("accept-language", "")).lower().startswith("zh") else ENGLISH
 
 
 _ENGLISH = {
