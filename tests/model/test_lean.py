@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mmchat.errors import ConfigError, OptionError
 from mmchat.model.architecture import architecture_of
 from mmchat.model.decoder import answering_decoder
 from mmchat.model.lean import LeanDecoder
-from mmchat.model.linear import DenseLinear, HalfLinear, as_read, linear
+from mmchat.model.linear import DenseLinear, HalfLinear, linear
 from mmchat.model.placement import ON_CPU, Placement
 from mmchat.model.transformers_decoder import TransformersDecoder
 
@@ -275,11 +276,22 @@ def test_wrong_settings_are_judged_by_transformers(changes: dict[str, Any], line
     assert str(caught.value).startswith(line)
 
 
-@pytest.mark.parametrize("shape", [(48, 32), (32, 48), (32, 32)], ids=str)
-def test_the_layout_of_a_weight_changes_no_number(shape: tuple[int, int]) -> None:
-    weight = torch.randn(shape)
-    assert torch.equal(as_read(weight), weight)
-    assert as_read(weight).stride() == ((shape[1], 1) if shape[1] > shape[0] else (1, shape[0]))
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("outputs", [1, 2, 5, 48], ids=str)
+def test_shares_of_the_threads_are_the_whole_product(outputs: int, threads: int) -> None:
+    """Whatever the outputs and the rows, with a bias and without; what few rows give is laid out as any other."""
+    weight, bias = torch.randn(32, outputs).t(), torch.randn(outputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for shape in ((32,), (1, 32), (1, 1, 32), (3, 1, 32), (1, 4, 32), (5, 32), (2, 9, 32)):
+            rows = torch.randn(shape)
+            for biased in (None, bias):
+                found = linear(weight, biased)(rows)
+                torch.testing.assert_close(found, functional.linear(rows, weight, biased))
+                found.view(-1)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_only_what_float16_holds_exactly_is_kept_in_it() -> None:
