@@ -15,7 +15,7 @@ from torch.nn import functional
 from mmchat.model.placement import Quantization
 
 _MOST_SHARED_ROWS = 4
-"""With more rows MKL shares the work itself."""
+"""With more rows one product of all is as fast."""
 
 
 class Linear(Protocol):
