@@ -35,7 +35,7 @@ Facts and wordings were written for mmchat (Apache-2.0).
 
 _ROWS = {
     "captions": "a picture, what it shows in a few words, and the names of its things",
-    "dialogues": "a dialogue in words, about one picture or several, or with clips; its kind; the answers that are right",
+    "dialogues": "a dialogue in words, about pictures, or with clips; its kind; the answers that are right",
     "dictations": "a clip of something that is no question, to be written down",
     "echoes": "a clip of those dialogues once more, to be written down",
     "photographs": "a dialogue about a photograph",
