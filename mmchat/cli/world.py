@@ -27,6 +27,9 @@ def build(
     ] = 24_000,
     albums: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about two pictures.")] = 5_000,
     series: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about one picture of several.")] = 20_000,
+    quizzes: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Dialogues of many questions about one picture.")
+    ] = 120_000,
     spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
     dictations: Annotated[
         int, typer.Option(metavar="N", min=0, help="Clips of anything but questions, to be written down.")
@@ -52,6 +55,7 @@ def build(
         photos=photos,
         albums=albums,
         series=series,
+        quizzes=quizzes,
         spoken=spoken,
         dictations=dictations,
         recordings=recordings,

@@ -28,6 +28,8 @@ from mmchat.inputs.rows import numbered_rows
 MODALITIES = {"text": "text", "image": "image", "image_url": "image", "audio": "audio", "input_audio": "audio"}
 """What a part of a message is, by its type in the chat format."""
 
+_ROOM = 5 * 2**30  # bytes of pictures kept by each process; reading one again takes a tenth of learning from it
+
 
 def read_rows(path: Path, *keys: str) -> list[dict[str, Any]]:
     """All rows of a JSONL file.
@@ -94,13 +96,14 @@ def step_random(seed: int, step: int) -> random.Random:
 
 
 class PictureCache:
-    """The pictures of a dataset folder as inference would see them, (3, S, S) bytes; each is read once."""
+    """The pictures of a dataset folder as inference would see them, (3, S, S) bytes, kept while there is room."""
 
     def __init__(self, folder: Path, side: int) -> None:
         """Pictures of `folder`, brought to S = `side` pixels."""
         self._folder = folder
         self._side = side
         self._pixels: dict[str, Tensor] = {}
+        self._kept = _ROOM // (3 * side * side)
 
     def __getitem__(self, name: str) -> Tensor:
         """The picture of that file.
@@ -108,10 +111,13 @@ class PictureCache:
         Raises:
             ImageError: it cannot be read.
         """
-        if name not in self._pixels:
-            image = fit(load_image(self._folder / name).image, self._side)
-            self._pixels[name] = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-        return self._pixels[name]
+        if name in self._pixels:
+            return self._pixels[name]
+        image = fit(load_image(self._folder / name).image, self._side)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        if len(self._pixels) < self._kept:
+            self._pixels[name] = pixels
+        return pixels
 
 
 def _is_message(value: object) -> bool:

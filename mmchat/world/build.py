@@ -4,6 +4,7 @@
     OUT/<split>/regions.jsonl                 {"image": …, "regions": [{"name": …, "box": [left, top, right, bottom]}]}
     OUT/<split>/captions.jsonl                {"image": …, "text": …, "things": […]}
     OUT/<split>/dialogues.jsonl               {"messages": […], "kind": …, "accept": […]}
+    OUT/<split>/quizzes.jsonl                 dialogues of many questions about one picture
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
     OUT/<split>/photographs.jsonl             dialogues about photographs
@@ -63,6 +64,8 @@ class Sizes:
     """Dialogues about two pictures."""
     series: int = 0
     """Dialogues in which one of several pictures is meant: the first, the second, or that of the latest message."""
+    quizzes: int = 0
+    """Dialogues of many questions about one picture, each answered in a word or two."""
     spoken: int = 0
     """Dialogues with a spoken question, or with a clip in which nobody speaks."""
     dictations: int = 0
@@ -76,7 +79,7 @@ class Sizes:
         """The sizes by the kind of item."""
         return {
             **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
-            **{"series": self.series, "text": self.texts, "spoken": self.spoken},
+            **{"series": self.series, "quiz": self.quizzes, "text": self.texts, "spoken": self.spoken},
             **{"dictation": self.dictations, "recording": self.recordings},
         }
 

@@ -39,6 +39,7 @@ _ROWS = {
     "dictations": "a clip of something that is no question, to be written down",
     "echoes": "a clip of those dialogues once more, to be written down",
     "photographs": "a dialogue about a photograph",
+    "quizzes": "a dialogue of many questions about one picture, each answered in a word or two",
     "recordings": "a clip of a person, to be written down",
     "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
     "texts": "a short text",

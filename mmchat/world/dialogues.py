@@ -12,6 +12,7 @@ from mmchat.world.album_talk import album_dialogue, wants_alike
 from mmchat.world.concepts import Thing
 from mmchat.world.phrasing import answers, words_of
 from mmchat.world.picture_talk import ground, picture_dialogue, seen
+from mmchat.world.quiz_talk import quiz_dialogue, quiz_layout
 from mmchat.world.scenes import Scene
 from mmchat.world.series_talk import series_dialogue
 from mmchat.world.spots import in_order, relations
@@ -29,6 +30,8 @@ __all__ = [
     "echo_dialogue",
     "echo_of",
     "picture_dialogue",
+    "quiz_dialogue",
+    "quiz_layout",
     "series_dialogue",
     "sound_dialogue",
     "text_dialogue",

@@ -36,6 +36,7 @@ ItemKind = Literal[
     "photo",
     "album",
     "series",
+    "quiz",
     "text",
     "spoken",
     "dictation",
@@ -116,6 +117,8 @@ class Maker:
                 return self._album(job, rng)
             case "series":
                 return self._series(job, rng)
+            case "quiz":
+                return self._quiz(job, rng)
             case "text":
                 return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
             case "spoken":
@@ -170,6 +173,14 @@ class Maker:
         scenes = [sample_scene(self._things, drawings, TRAIN_STYLES, rng, layout) for layout in layouts]
         pictures = [draw(scene, drawings, rng) for scene in scenes]
         return self._shown(job, scenes, pictures, dialogues.series_dialogue(scenes, self._things, rng, job.split), rng)
+
+    def _quiz(self, job: Job, rng: Random) -> list[Row]:
+        """Many questions about one picture."""
+        layout = dialogues.quiz_layout(rng)
+        scene = sample_scene(self._things, self._sources.drawings, TRAIN_STYLES, rng, layout)
+        image = self._save_scene(job, scene, rng)
+        dialogue = dialogues.quiz_dialogue(scene, self._things, rng, job.split)
+        return [_dialogue_row(job, dialogue, rng, {0: image}, [scene], file="quizzes.jsonl")]
 
     def _shown(
         self, job: Job, scenes: Sequence[Scene], pictures: Sequence[Image.Image], dialogue: Dialogue, rng: Random

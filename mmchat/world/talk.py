@@ -68,16 +68,19 @@ class Exchange:
     pictures: tuple[int, ...] = ()
 
 
-def dialogue(kind: str, exchanges: Sequence[Exchange], rng: Random, split: Split) -> Dialogue:
+def dialogue(
+    kind: str, exchanges: Sequence[Exchange], rng: Random, split: Split, short_share: float = SHORT_SHARE
+) -> Dialogue:
     """Exchanges one after another, the questions typed more or less in haste.
 
-    Now and then a system prompt stands first: one that asks for short answers and gets them, or one that changes
-    nothing. A last question with digits is not speakable: nobody could tell from the sound how it was written.
+    Now and then a system prompt stands first: one that asks for short answers and gets them (a `short_share`, where
+    all have such an answer), or one that changes nothing. A last question with digits is not speakable: nobody could
+    tell from the sound how it was written.
     """
     chance = rng.random()
-    short = chance < SHORT_SHARE and all(exchange.short for exchange in exchanges)
+    short = chance < short_share and all(exchange.short for exchange in exchanges)
     turns: list[Turn] = []
-    if short or SHORT_SHARE <= chance < SHORT_SHARE + PLAIN_SYSTEM_SHARE:
+    if short or short_share <= chance < short_share + PLAIN_SYSTEM_SHARE:
         prompts = of_split(read_wordings("system")["short" if short else "plain"], split)
         turns.append(Turn("system", rng.choice(prompts)))
     for exchange in exchanges:

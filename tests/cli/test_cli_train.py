@@ -67,6 +67,8 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         "1",
         "--series",
         "8",
+        "--quizzes",
+        "9",
         "--spoken",
         "5",
         "--dictations",
@@ -84,7 +86,8 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
             "icons": Path("icons"),
             "seed": 3,
             "sizes": Sizes(
-                pictures=10, regions=7, photos=2, albums=1, series=8, spoken=5, dictations=6, recordings=4, texts=0
+                **{"pictures": 10, "regions": 7, "photos": 2, "albums": 1, "series": 8, "quizzes": 9},
+                **{"spoken": 5, "dictations": 6, "recordings": 4, "texts": 0},
             ),
             "photographs": Path("photos.zip"),
             "recordings": Path("speech.zip"),

@@ -29,7 +29,7 @@ Parts = list[dict[str, str]]
 
 SMALL = Sizes(pictures=20, texts=20)
 WHOLE = Sizes(
-    **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30},
+    **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30, "quizzes": 20},
     **{"spoken": 40, "dictations": 30, "recordings": 10, "texts": 20},
 )
 
@@ -249,6 +249,18 @@ def test_series_show_two_pictures_at_once_or_one_after_the_other(world: Path) ->
         assert pictures in ((["0", "1"],) if row["kind"] == "one_of_two" else (["0", "2"], ["0", "1", "2"]))
 
 
+def test_a_quiz_asks_much_about_one_picture_and_is_answered_in_a_word_or_two(world: Path) -> None:
+    quizzes = [row for split in ("train", "test") for row in rows(world / split / "quizzes.jsonl")]
+    assert len(quizzes) == 20 + 2
+    for row in quizzes:
+        system, *turns = row["messages"]
+        assert system["role"] == "system"
+        assert [turn["role"] for turn in turns] == ["user", "assistant"] * (len(turns) // 2)
+        assert len(turns) >= 8
+        pictures = [[part["type"] for part in turn["content"]].count("image") for turn in turns]
+        assert pictures == [1, *[0] * (len(turns) - 1)]
+
+
 def test_splits_share_no_voice_but_that_of_people_who_are_split_too(world: Path) -> None:
     voices = {split: {row["voice"] for row in rows(world / split / "transcripts.jsonl")} for split in ("train", "test")}
     assert voices["train"] <= {*map(str, VOICES), "person"}
@@ -358,13 +370,15 @@ def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dic
 
 
 def test_a_kind_of_item_is_as_many_as_its_size() -> None:
-    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, spoken=5, dictations=6, recordings=7, texts=8)
+    speech = {"spoken": 5, "dictations": 6, "recordings": 7}
+    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, quizzes=10, **speech, texts=8)
     expected = {
         "picture": 1,
         "region": 2,
         "photo": 3,
         "album": 4,
         "series": 9,
+        "quiz": 10,
         "spoken": 5,
         "dictation": 6,
         "recording": 7,

@@ -1,0 +1,45 @@
+"""Dialogues of many questions about one picture, each answered in a word or two.
+
+Where a thing stands, and whether it is there, are slowly learnt from answers in which one word of ten tells: here every
+word does, and the picture is looked at once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+
+from mmchat.world.concepts import Thing
+from mmchat.world.phrasing import Split
+from mmchat.world.picture_talk import picture_exchange
+from mmchat.world.scenes import Layout, Scene
+from mmchat.world.talk import Dialogue, Exchange, dialogue
+
+QUIZ_LAYOUTS: Mapping[Layout, float] = {"one": 0.1, "same": 0.15, "pair": 0.3, "some": 0.42, "blank": 0.03}
+"""How often a quiz is about which scene: much can be asked of several things."""
+
+_FEWEST, _MOST = 4, 8
+
+
+def quiz_layout(rng: Random) -> Layout:
+    """What the scene of a quiz is to show."""
+    return rng.choices(list(QUIZ_LAYOUTS), weights=list(QUIZ_LAYOUTS.values()))[0]
+
+
+def quiz_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
+    """Four to eight different questions about `scene`, whose picture stands in the first.
+
+    Args:
+        scene: drawn, not a photograph.
+        things: the world, of which at least one thing is absent from the scene.
+        split: which question wordings may be used.
+    """
+    wanted = rng.randint(_FEWEST, _MOST)
+    asked: dict[str, Exchange] = {}
+    while len(asked) < wanted:
+        exchange = picture_exchange(scene, things, rng, split)
+        if exchange.short:
+            asked.setdefault(exchange.question, exchange)
+    first, *later = asked.values()
+    return dialogue("quiz", [replace(first, pictures=(0,)), *later], rng, split, short_share=1)
