@@ -215,6 +215,11 @@ class BatchCache:
         """Bytes of memory, the room included."""
         return self._data.nbytes
 
+    @property
+    def data(self) -> Tensor:
+        """(layers, 2, rows and more, H, S, W): keys and values; another tensor whenever room was made."""
+        return self._data
+
     def add(self, cache: KeyValueCache) -> None:
         """A new last row, with a copy of what a cache of one row holds."""
         row, length = len(self._lengths), cache.length
@@ -243,15 +248,22 @@ class BatchCache:
             count: 1.
         """
         assert count == 1, f"{count} positions of rows of different lengths"
-        start, end = min(self._lengths), max(self._lengths) + 1
-        assert end <= self._sizes.context, f"position {end} of a context of {self._sizes.context}"
-        self._make_room(len(self._lengths), end)
-        positions = torch.tensor(self._lengths, device=self._data.device)[:, None]
+        lengths = self.grow()
+        start, end = min(lengths), max(lengths) + 1
+        positions = torch.tensor(lengths, device=self._data.device)[:, None]
         mask = None
         if start + 1 < end:
             mask = (torch.arange(end, device=self._data.device) <= positions)[:, None, None]
-        self._lengths = [length + 1 for length in self._lengths]
         return Span(start, end, positions, mask, causal=False)
+
+    def grow(self) -> tuple[int, ...]:
+        """Room for the next position of each row; which they are."""
+        places = self.lengths
+        end = max(places) + 1
+        assert end <= self._sizes.context, f"position {end} of a context of {self._sizes.context}"
+        self._make_room(len(places), end)
+        self._lengths = [length + 1 for length in places]
+        return places
 
     def write(self, layer: int, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keep what a layer made of a span.

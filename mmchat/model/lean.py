@@ -20,6 +20,7 @@ from torch.nn import functional
 from mmchat.model.architecture import Activation, Architecture
 from mmchat.model.cache import BatchCache, KeyValueCache, Sizes, Span
 from mmchat.model.decoder import Decoder
+from mmchat.model.graphs import FixedCache, Graphs
 from mmchat.model.linear import DenseLinear, Int8Linear, Linear, linear
 from mmchat.model.placement import ON_CPU, Placement
 
@@ -119,7 +120,7 @@ class LeanDecoder(Decoder):
 
     def new_batch(self) -> LeanBatch:
         """For rows that are read on together."""
-        return LeanBatch(self, BatchCache(self._sizes, self.dtype, self.device))
+        return LeanBatch(self, BatchCache(self._sizes, self.dtype, self.device), recorded=self.device.type == "cuda")
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids of any shape (…) to embeddings (…, D)."""
@@ -139,7 +140,7 @@ class LeanDecoder(Decoder):
     def read(
         self,
         embeddings: Tensor,
-        cache: KeyValueCache | BatchCache,
+        cache: KeyValueCache | BatchCache | FixedCache,
         positions: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
     ) -> Tensor:
@@ -161,7 +162,7 @@ class LeanDecoder(Decoder):
         self,
         qkv: Tensor,
         rotation: tuple[Tensor, Tensor] | None,
-        cache: KeyValueCache | BatchCache,
+        cache: KeyValueCache | BatchCache | FixedCache,
         layer: int,
         span: Span,
     ) -> Tensor:
@@ -227,9 +228,16 @@ class LeanDecoder(Decoder):
 class LeanBatch:
     """Rows of different lengths that are read on in one pass."""
 
-    def __init__(self, decoder: LeanDecoder, cache: BatchCache) -> None:
+    def __init__(self, decoder: LeanDecoder, cache: BatchCache, *, recorded: bool = False) -> None:
+        """
+        Args:
+            decoder: that reads them.
+            cache: without a row.
+            recorded: whether passes are recorded, as CUDA graphs.
+        """
         self._decoder = decoder
         self._cache = cache
+        self._graphs = Graphs(self._read, cache) if recorded else None
 
     def add(self, cache: KeyValueCache) -> None:
         """A new last row."""
@@ -241,8 +249,12 @@ class LeanBatch:
 
     def read(self, ids: Sequence[int]) -> Tensor:
         """The logits (B, V) after the next id of each row."""
-        embeddings = self._decoder.embed(torch.tensor(ids, device=self._decoder.device)[:, None])  # B, 1, D
-        return self._decoder.read(embeddings, self._cache)[:, -1]
+        if self._graphs is not None:
+            return self._graphs.read(ids)
+        return self._read(torch.tensor(ids, device=self._decoder.device)[:, None], self._cache)
+
+    def _read(self, ids: Tensor, cache: BatchCache | FixedCache) -> Tensor:
+        return self._decoder.read(self._decoder.embed(ids), cache)[:, -1]
 
 
 class _Reader:
