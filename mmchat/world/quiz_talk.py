@@ -20,6 +20,7 @@ QUIZ_LAYOUTS: Mapping[Layout, float] = {"one": 0.1, "same": 0.15, "pair": 0.3, "
 """How often a quiz is about which scene: much can be asked of several things."""
 
 _FEWEST, _MOST = 4, 8
+_SAID_OF_MANY = ("Yes.", "No.")
 
 
 def quiz_layout(rng: Random) -> Layout:
@@ -28,7 +29,7 @@ def quiz_layout(rng: Random) -> Layout:
 
 
 def quiz_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
-    """Four to eight different questions about `scene`, whose picture stands in the first.
+    """Four to eight questions about `scene`, whose picture stands in the first, of which none tells another's answer.
 
     Args:
         scene: drawn, not a photograph.
@@ -40,6 +41,6 @@ def quiz_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Spl
     while len(asked) < wanted:
         exchange = picture_exchange(scene, things, rng, split)
         if exchange.short:
-            asked.setdefault(exchange.question, exchange)
+            asked.setdefault(exchange.question if exchange.short in _SAID_OF_MANY else exchange.short, exchange)
     first, *later = asked.values()
     return dialogue("quiz", [replace(first, pictures=(0,)), *later], rng, split, short_share=1)
