@@ -12,9 +12,10 @@ from typing import Any
 
 import gradio as gr
 
-from mmchat.assistant import Assistant, Reply, ReplyStream
+from mmchat.assistant import Reply, ReplyStream
 from mmchat.errors import MmchatError
 from mmchat.history.store import Feedback
+from mmchat.serving.lent import AnyAssistant
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
 from mmchat.serving.transcript import (
@@ -39,7 +40,7 @@ View = tuple[Chat, Any, Any, Any, int | None]
 
 
 def ask(
-    assistant: Callable[[], Assistant], draft: Draft, chat: Chat, settings: Settings, shelf: Shelf
+    assistant: Callable[[], AnyAssistant], draft: Draft, chat: Chat, settings: Settings, shelf: Shelf
 ) -> Iterator[View]:
     """Views of the page while one message is answered; closing this stops the work.
 
@@ -82,7 +83,7 @@ def ask(
 
 
 def ask_again(
-    assistant: Callable[[], Assistant],
+    assistant: Callable[[], AnyAssistant],
     bubble: int | Sequence[int],
     chat: Chat,
     settings: Settings,
@@ -189,7 +190,7 @@ def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
     return gr.Radio(choices=found, value=number if number in [each for _, each in found] else None)
 
 
-def _streams(assistant: Assistant, chat: Chat, settings: Settings) -> list[ReplyStream]:
+def _streams(assistant: AnyAssistant, chat: Chat, settings: Settings) -> list[ReplyStream]:
     """The answers, which are all being written already; with a seed, those of the seeds behind it."""
     conversation, options = to_messages(chat.transcript), settings.options()
     seeds = [None if settings.seed is None else settings.seed + index for index in range(settings.choices)]

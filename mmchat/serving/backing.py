@@ -9,25 +9,28 @@ from threading import Lock
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from PIL import Image
 
-from mmchat.assistant import Assistant
 from mmchat.errors import OptionError
 from mmchat.history.store import History
+from mmchat.serving.lent import AnyAssistant, LentAssistant
+from mmchat.serving.look import look
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
+from mmchat.serving.transcript import Transcript
 from mmchat.serving.visitors import Limits, Visitors
 
 
 class Models:
     """Assistants by name, each loaded when it is first asked for, and kept."""
 
-    def __init__(self, load: Callable[[str], Assistant], names: Sequence[str]) -> None:
+    def __init__(self, load: Callable[[str], AnyAssistant], names: Sequence[str]) -> None:
         self.names = tuple(dict.fromkeys(names))
         self._load = load
-        self._loaded: dict[str, Assistant] = {}
+        self._loaded: dict[str, AnyAssistant] = {}
         self._lock = Lock()
 
-    def __call__(self, name: str) -> Assistant:
+    def __call__(self, name: str) -> AnyAssistant:
         """The assistant of a name, "" being the first.
 
         Raises:
@@ -47,7 +50,7 @@ class Models:
 class Backing:
     """What a page stands on."""
 
-    assistant: Callable[[str], Assistant]
+    assistant: Callable[[str], AnyAssistant]
     """Gives the assistant of a name, "" being the first; called when a tab opens and for every message, so it should
     keep what it loaded. An `MmchatError` that it raises is shown on the page."""
     models: tuple[str, ...] = ("",)
@@ -56,6 +59,17 @@ class Backing:
     """Where conversations are kept, if they are."""
     visitors: Visitors = field(default_factory=Visitors)
     limits: Limits = field(default_factory=lambda: Limits(None, None))
+
+    def look(self, model: str, transcript: Transcript, word: str) -> Image.Image:
+        """As of `look.look`, by the assistant of a name.
+
+        Raises:
+            MmchatError: likewise, or there is no such assistant.
+        """
+        assistant = self.assistant(model)
+        if isinstance(assistant, LentAssistant):
+            return assistant.look(transcript, word)
+        return look(assistant, transcript, word)
 
     def settings(self, settings: Settings) -> Settings:
         """Those of a conversation, with the first model where the page no longer has its own."""

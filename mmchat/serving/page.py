@@ -12,11 +12,12 @@ from typing import Any
 
 import gradio as gr
 
-from mmchat.assistant import Assistant, AssistantInfo
+from mmchat.assistant import AssistantInfo
 from mmchat.errors import BusyError, MmchatError
 from mmchat.serving import answers
 from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
+from mmchat.serving.lent import AnyAssistant
 from mmchat.serving.panels import Correcting, Looking
 from mmchat.serving.settings import Settings
 from mmchat.serving.sidebar import Sidebar
@@ -149,7 +150,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
         except BusyError as error:
             yield answers.resting(before, str(error), draft)
 
-    def of(settings: Settings) -> Callable[[], Assistant]:
+    def of(settings: Settings) -> Callable[[], AnyAssistant]:
         return lambda: backing.assistant(settings.model)
 
     def answered(request: gr.Request, draft: Draft, before: Chat, settings: Settings) -> Iterator[View]:

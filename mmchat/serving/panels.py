@@ -11,7 +11,7 @@ import gradio as gr
 from mmchat.errors import MmchatError
 from mmchat.serving import answers
 from mmchat.serving.backing import Backing
-from mmchat.serving.look import WHOLE, look, words_of
+from mmchat.serving.look import WHOLE, words_of
 from mmchat.serving.transcript import LOOK, LOOKED, Chat, place_of
 from mmchat.serving.words import WORDS
 
@@ -70,7 +70,7 @@ class Looking:
             try:
                 place = place_of(now.transcript, asked[0])
                 with backing.limits.answering(backing.visitors.caller(request)):
-                    return look(backing.assistant(model), now.transcript[: place + 1], word)
+                    return backing.look(model, now.transcript[: place + 1], word)
             except MmchatError as error:
                 gr.Warning(str(error))
                 return None

@@ -18,6 +18,7 @@ from mmchat.errors import HistoryError, MmchatError, UserError
 from mmchat.history.store import History, default_path
 from mmchat.inputs import audio, image
 from mmchat.serving.backing import Backing, Models
+from mmchat.serving.lent import AnyAssistant, LentAssistant, gpus_are_lent
 from mmchat.serving.page import CSS, build_page
 from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
 from mmchat.serving.words import WORDS
@@ -83,11 +84,14 @@ def launch(
         KeyboardInterrupt: Ctrl-C; the server is closed.
     """
 
-    def load(name: str) -> Assistant:
-        return Assistant.load(name, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
+    lent = gpus_are_lent()
+
+    def load(name: str) -> AnyAssistant:
+        make = LentAssistant if lent else Assistant.load
+        return make(name, device=device, dtype=dtype, quantize=quantize, transcriber=transcriber)
 
     assistants = Models(load, models or [BUNDLED])
-    if door.load_first:
+    if door.load_first or lent:
         assistants("")
     history, note = _history(door)
     if note:
