@@ -24,7 +24,7 @@ def build(
     ] = 240_000,
     regions: Annotated[
         int, typer.Option(metavar="N", min=0, help="Drawn pictures for names and places alone.")
-    ] = 24_000,
+    ] = 150_000,
     albums: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about two pictures.")] = 5_000,
     series: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues about one picture of several.")] = 20_000,
     quizzes: Annotated[
