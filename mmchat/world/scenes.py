@@ -112,7 +112,7 @@ def sample_crowd(things: Sequence[Thing], drawings: Drawings, styles: Sequence[s
     Raises:
         DatasetError: as for `sample_scene`.
     """
-    columns, rows = rng.choices(((1, 1), (2, 2), (3, 2), (2, 3), (3, 3)), weights=(4, 8, 2, 2, 4))[0]
+    columns, rows = rng.choices(((1, 1), (2, 2), (3, 2), (2, 3), (3, 3)), weights=(10, 8, 2, 2, 4))[0]
     if columns * rows == 1:
         return sample_scene(things, drawings, styles, rng, "one")
     placed = _spread(things, drawings, styles, rng, columns, rows, columns * rows)

@@ -153,4 +153,4 @@ def test_the_page_answers(tiny_checkpoint: Path) -> None:
         finally:
             server.terminate()
     own = Assistant.load(tiny_checkpoint).reply([CAT, "what is this?"], temperature=0, max_new_tokens=12)
-    assert [part["text"] for part in bubbles[-1]["content"]][0].strip() == own.text.strip()
+    assert next(part["text"] for part in bubbles[-1]["content"]).strip() == own.text.strip()
