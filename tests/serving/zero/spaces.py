@@ -45,13 +45,18 @@ def GPU(task: Callable[..., Generator[Any, None, None]]) -> Callable[..., Genera
 class _Worker:
     def __init__(self, task: Callable[..., Generator[Any, None, None]]) -> None:
         self.pipe, other = _context.Pipe()
-        _context.Process(target=_work, args=(task, other), daemon=True).start()
+        _context.Process(target=_work, args=(task, other, self.pipe), daemon=True).start()
+        other.close()
 
 
-def _work(task: Callable[..., Generator[Any, None, None]], pipe: Any) -> None:
-    os.environ["HAS_GPU"] = str(os.getpid())
+def _work(task: Callable[..., Generator[Any, None, None]], pipe: Any, asking: Any) -> None:
+    asking.close()  # the end of whoever asks, so that this process hears when they are gone
     while True:
-        values = task(*pipe.recv())
+        try:
+            given = pipe.recv()
+        except EOFError:
+            return
+        values = task(*given)
         try:
             for value in values:
                 pipe.send(("value", value))
