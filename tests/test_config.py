@@ -198,7 +198,8 @@ def test_values_may_be_replaced_by_dotted_keys(tmp_path: Path) -> None:
         ({"seed": "[1"}, "cannot set seed: '[1' is malformed"),
         ({"seed": "seven"}, "{path}: chat.seed: input should be a valid integer, unable to parse string as an integer, "
          "not 'seven'"),
-        ({"precision": "float16"}, "{path}: chat.precision: input should be 'float32' or 'bfloat16', not 'float16'"),
+        ({"precision": "float16"}, "{path}: chat.precision: input should be 'float32', 'bfloat16' or 'auto', not "
+         "'float16'"),
         ({"max_steps": "null"}, "{path}: chat: give a budget: max_steps, max_minutes or both"),
         ({"stage": "dance"}, "{path}: Input tag 'dance' found using 'stage' does not match any of the expected tags"),
     ],

@@ -6,6 +6,7 @@ B rows, T positions, D width of the decoder, V size of the vocabulary
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,8 @@ class TransformersDecoder(Decoder):
         self.width = int(self.config.hidden_size)
         self.context = int(self.config.max_position_embeddings)
         self.vocab_size = int(self.config.vocab_size)
+        # transformers renames the argument from 5.24 on, one architecture after the other.
+        self._cache_name = "cache" if "cache" in inspect.signature(self.lm.forward).parameters else "past_key_values"
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each weight by its name in a checkpoint; tied ones once."""
@@ -162,10 +165,10 @@ class TransformersDecoder(Decoder):
         cache = TransformersCache(self.config) if cache is None else cache
         output = self.lm(
             inputs_embeds=embeddings,
-            past_key_values=cache.cache,
             position_ids=positions,
             use_cache=True,
             logits_to_keep=logits_to_keep,
+            **{self._cache_name: cache.cache},
         )
         return output.logits, cache
 

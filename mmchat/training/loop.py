@@ -141,7 +141,7 @@ def _descend(
     for group in optimizer.param_groups:
         group["lr"] = rate * group["share"]
     weights = [weight for weight in stage.module.parameters() if weight.requires_grad]
-    with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+    with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=_in_bfloat16(config, weights[0].device)):
         loss = stage.loss(batch)
     value = float(loss.value.detach())
     _check_finite(value, "loss", config, step, batch)
@@ -152,6 +152,13 @@ def _descend(
     _check_finite(norm, "gradient", config, step, batch)
     optimizer.step()
     return value, norm, loss.items
+
+
+def _in_bfloat16(config: GradientConfig, device: torch.device) -> bool:
+    if config.precision != "auto":
+        return config.precision == "bfloat16"
+    # What oneDNN says of the CPU: it multiplies in bfloat16 with AVX-512, AMX or Arm's instructions, not with AVX2.
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _check_finite(value: float, what: str, config: GradientConfig, step: int, batch: object) -> None:

@@ -60,8 +60,11 @@ class _GradientStage(_Stage):
     device: str = "auto"
     threads: int | None = Field(None, ge=1)
     """CPU threads; unset leaves torch's choice."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of forward and loss, by torch's autocast; weights and optimizer stay in float32."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Of forward and loss, by torch's autocast; weights and optimizer stay in float32.
+
+    `auto` is bfloat16 where the device computes in it: a CPU that does not takes some seventy times as long over it.
+    """
 
     @model_validator(mode="after")
     def _has_budget(self) -> _GradientStage:

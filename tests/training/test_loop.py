@@ -413,15 +413,25 @@ def test_a_batch_that_cannot_be_prepared_ends_the_run_at_its_step(
 # ------------------------------------------------------------------------------------------------------------ precision
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "computes", "computed"),
+    [
+        ("float32", True, "float32"),
+        ("bfloat16", False, "bfloat16"),
+        ("auto", True, "bfloat16"),
+        ("auto", False, "float32"),
+    ],
+)
 def test_precision_is_that_of_the_forward_alone(
-    budget: Budget, screen: Console, precision: Literal["float32", "bfloat16"]
+    budget: Budget, screen: Console, monkeypatch: pytest.MonkeyPatch, precision: str, computes: bool, computed: str
 ) -> None:
+    """`auto` asks what the CPU multiplies in."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: computes)
     stage = Toy()
     seen: set[torch.dtype] = set()
     stage.module[0].register_forward_hook(lambda module, given, output: seen.add(output.dtype))
     fit(stage, budget(max_steps=3, precision=precision), screen)
-    assert seen == {getattr(torch, precision)}
+    assert seen == {getattr(torch, computed)}
     assert {weight.dtype for weight in stage.module.parameters()} == {torch.float32}
 
 
