@@ -74,11 +74,12 @@ def ask(
     except Exception as error:
         if chat is not before:
             shelf.cut(chat, chat.transcript[-1])
-        problem = str(error)
-        if not isinstance(error, MmchatError):
+        if isinstance(error, MmchatError):
+            problem = chat.phrases.problem(error)
+        else:
             # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
             logger.exception("an answer failed")
-            problem = "something went wrong on our side; the server's log says what"
+            problem = chat.phrases.failed
         yield resting(replace(before, number=chat.number), problem, draft)
 
 
@@ -103,7 +104,7 @@ def ask_again(
     try:
         place = place_of(chat.transcript, bubble)
     except MmchatError as error:
-        yield resting(chat, str(error))
+        yield resting(chat, chat.phrases.problem(error))
         return
     old = chat.transcript[place]
     shelf.cut(chat, old)
@@ -185,7 +186,7 @@ def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
     try:
         found = [(each.title, each.id) for each in shelf.list(search)]
     except MmchatError as error:
-        gr.Warning(str(error))
+        gr.Warning(shelf.phrases.problem(error))
         return gr.skip()
     return gr.Radio(choices=found, value=number if number in [each for _, each in found] else None)
 

@@ -19,6 +19,7 @@ from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
 from mmchat.serving.transcript import Transcript
 from mmchat.serving.visitors import Limits, Visitors
+from mmchat.serving.words import phrases_for
 
 
 class Models:
@@ -77,4 +78,5 @@ class Backing:
 
     def shelf(self, request: gr.Request) -> Shelf:
         """The conversations of whoever sent a request."""
-        return Shelf(self.history, self.visitors.owner(request), Path(get_upload_folder()), gr.Warning)
+        owner = self.visitors.owner(request)
+        return Shelf(self.history, owner, Path(get_upload_folder()), gr.Warning, phrases_for(request))

@@ -6,7 +6,6 @@ so a browser can neither forge a turn nor name a file of the host.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,15 +16,15 @@ from mmchat.errors import BusyError, MmchatError
 from mmchat.serving import answers
 from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
+from mmchat.serving.browser import BEGIN, LINKED, MARK_ADDRESS, READ_ALOUD
 from mmchat.serving.lent import AnyAssistant
 from mmchat.serving.panels import Correcting, Looking
 from mmchat.serving.settings import Settings
 from mmchat.serving.sidebar import Sidebar
 from mmchat.serving.transcript import (
+    BACK,
     DISLIKE,
-    KEEP,
     LIKE,
-    LOOKED,
     Chat,
     Draft,
     as_problem,
@@ -33,7 +32,7 @@ from mmchat.serving.transcript import (
     feedback_of,
     to_bubbles,
 )
-from mmchat.serving.words import MICROPHONE_OFF, WORDS, Phrases, phrases_for
+from mmchat.serving.words import WORDS, Phrases, phrases_for
 
 TITLE = "mmchat"
 FILE_TYPES = ["image", "audio", ".opus", ".flac", ".aiff", ".webp"]  # some systems do not know what the last ones are
@@ -49,46 +48,6 @@ FORMULAS = [
 """How models mark what is LaTeX."""
 FORGET_SECONDS = 24 * 3600
 """Age at which uploads are deleted; what is still in use is younger."""
-
-CSS = """
-.gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
-#about h2, #about p { margin: 0; }
-#chat .placeholder { padding: 1rem; text-align: center; }
-#chat img { max-height: 12rem; width: auto; }
-#chat small { opacity: 0.7; }
-#conversations .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 40vh; overflow-y: auto; }
-#conversations label { width: 100%; }
-#conversations label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-/* Answers to choose from stand side by side, on a phone below each other; what they took, below them. */
-#chat .bot.message:has(.choice) { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; }
-#chat .bot.message:has(.choice) > .message { flex: 1 1 100%; }
-#chat .bot.message:has(.choice) > .message:has(.choice) { flex: 1 1 14rem; width: auto; margin: 0; }
-/* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
-   that was edited beside them never arrives. */
-#chat .message-buttons:has(.download-link) { display: none; }
-"""
-_READ_ALOUD = """() => {
-    const speech = window.speechSynthesis;
-    if (speech.speaking) { speech.cancel(); return; }
-    const parts = [...document.querySelectorAll('#chat .bot .prose')];
-    const said = parts.filter((each) => !each.querySelector('small:not(.choice)'));
-    if (said.length) speech.speak(new SpeechSynthesisUtterance(said[said.length - 1].innerText));
-}"""
-_MARK_ADDRESS = """(number) => {
-    const address = new URL(window.location);
-    if (number) address.searchParams.set('chat', number); else address.searchParams.delete('chat');
-    window.history.replaceState(null, '', address);
-}"""
-# Gradio leaves pictures of the chat without a name for screen readers, whatever it is given.
-_BEGIN = f"""() => {{
-    const name = () => document.querySelectorAll('#chat img[alt=""]').forEach((picture) => {{
-        picture.alt = decodeURIComponent(picture.src.split('/').pop());
-    }});
-    new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});
-    const words = {json.dumps(MICROPHONE_OFF)};
-    return navigator.mediaDevices ? '' : words[navigator.language.startsWith('zh') ? 'zh' : 'en'];
-}}"""
-"""Names what is seen, and says why there is no microphone where there is none."""
 
 
 def build_page(backing: Backing) -> gr.Blocks:
@@ -110,7 +69,7 @@ def build_page(backing: Backing) -> gr.Blocks:
             scale=1,
             min_height=200,
             elem_id="chat",
-            feedback_options=(LIKE, DISLIKE, LOOKED),
+            feedback_options=(LIKE, DISLIKE),
             latex_delimiters=FORMULAS,
         )
         correcting = Correcting()
@@ -128,18 +87,19 @@ def build_page(backing: Backing) -> gr.Blocks:
             elem_id="composer",
         )
         number = gr.Number(visible="hidden")
-        number.change(None, number, None, js=_MARK_ADDRESS, api_visibility="private")
+        number.change(None, number, None, js=MARK_ADDRESS, api_visibility="private")
         view = [chat, bubbles, composer, sidebar.listing, number]
-        sidebar.wire(backing, view, _wire_answers(backing, view, sidebar))
+        linked = gr.Number(visible="hidden", precision=0)  # the bubble whose link was pressed
+        sidebar.wire(backing, view, _wire_answers(backing, view, sidebar, linked))
         correcting.wire(backing, chat, bubbles)
-        looking.wire(backing, chat, bubbles, sidebar.model)
+        looking.wire(backing, chat, linked, sidebar.model)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
         sidebar.model.input(_describing(backing), sidebar.model, about, api_visibility="private")
-        page.load(None, None, notice, js=_BEGIN, api_visibility="private")
+        page.load(None, None, notice, js=BEGIN, api_visibility="private")
     return page
 
 
-def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[Any]:
+def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar, linked: Any) -> list[Any]:
     """Connect all that asks for an answer, and what stops it; the events that answer."""
     chat, bubbles, composer, *_ = view
 
@@ -148,7 +108,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
             with backing.limits.answering(backing.visitors.caller(request)):
                 yield from views
         except BusyError as error:
-            yield answers.resting(before, str(error), draft)
+            yield answers.resting(before, before.phrases.problem(error), draft)
 
     def of(settings: Settings) -> Callable[[], AnyAssistant]:
         return lambda: backing.assistant(settings.model)
@@ -189,12 +149,13 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
         yield from limited(request, before, views)
 
     def choose(what: gr.SelectData, request: gr.Request, before: Chat) -> View:
-        if not str(what.value).startswith(KEEP):
-            return before, gr.skip(), gr.skip(), gr.skip(), before.number
-        return answers.choose(what.index, int(str(what.value).removeprefix(KEEP)), before, backing.shelf(request))
+        return answers.choose(what.index, int(what.value), before, backing.shelf(request))
 
     def take_back(what: gr.UndoData, request: gr.Request, before: Chat) -> View:
         return answers.take_back(what.index, before, backing.shelf(request))
+
+    def take_back_linked(request: gr.Request, bubble: int, before: Chat) -> View:
+        return answers.take_back(bubble, before, backing.shelf(request))
 
     def settle(request: gr.Request, before: Chat) -> View:
         return answers.settle(before, backing.shelf(request))
@@ -217,7 +178,12 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
     for changing in (retrying, editing):
         changing.then(answers.thumbs, chat, bubbles, **private)
     bubbles.option_select(choose, [chat], view, **private)
-    bubbles.undo(take_back, [chat], view, **private).then(answers.thumbs, chat, bubbles, **private)
+    back = gr.Button(visible="hidden", elem_id=BACK)
+    for taking in (
+        bubbles.undo(take_back, [chat], view, **private),
+        back.click(take_back_linked, [linked, chat], view, js=LINKED, cancels=answering, **private),
+    ):
+        taking.then(answers.thumbs, chat, bubbles, **private)
     composer.stop(None, cancels=answering, **private).then(settle, [chat], view, **private)
     bubbles.clear(None, cancels=answering, **private).then(begin, None, view, api_name="clear").then(
         answers.thumbs, chat, bubbles, **private
@@ -225,7 +191,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar) -> list[A
     sidebar.new.click(None, cancels=answering, **private).then(begin, None, view, **private).then(
         answers.thumbs, chat, bubbles, **private
     )
-    sidebar.aloud.click(None, js=_READ_ALOUD, **private)
+    sidebar.aloud.click(None, js=READ_ALOUD, **private)
     return answering
 
 
@@ -239,13 +205,13 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
         chat, settings = Chat(phrases=phrases), Settings()
         if asked.isdecimal():
             try:
-                chat, settings = shelf.open(int(asked), phrases)
+                chat, settings = shelf.open(int(asked))
             except MmchatError as error:
-                gr.Warning(str(error))
+                gr.Warning(phrases.problem(error))
         try:
             info = backing.assistant(backing.settings(settings).model).describe()
         except MmchatError as error:
-            about, first = _unable(error), {}
+            about, first = _unable(error, phrases), {}
         else:
             about = _about(info, phrases)
             first = {"placeholder": info.knows, "examples": [{"text": text} for text in EXAMPLES]}
@@ -267,16 +233,17 @@ def _describing(backing: Backing) -> Callable[[gr.Request, str], str]:
     """Loads a model that was chosen, so that the first question to it does not wait."""
 
     def describe(request: gr.Request, model: str) -> str:
+        phrases = phrases_for(request)
         try:
-            return _about(backing.assistant(model).describe(), phrases_for(request))
+            return _about(backing.assistant(model).describe(), phrases)
         except MmchatError as error:
-            return _unable(error)
+            return _unable(error, phrases)
 
     return describe
 
 
-def _unable(error: MmchatError) -> str:
-    return f"## {TITLE}\n{as_problem(str(error))}"
+def _unable(error: MmchatError, phrases: Phrases) -> str:
+    return f"## {TITLE}\n{as_problem(phrases.problem(error))}"
 
 
 def _about(info: AssistantInfo, phrases: Phrases) -> str:

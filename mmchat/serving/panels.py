@@ -11,8 +11,9 @@ import gradio as gr
 from mmchat.errors import MmchatError
 from mmchat.serving import answers
 from mmchat.serving.backing import Backing
+from mmchat.serving.browser import LINKED
 from mmchat.serving.look import WHOLE, words_of
-from mmchat.serving.transcript import LOOK, LOOKED, Chat, place_of
+from mmchat.serving.transcript import LOOK, Chat, place_of
 from mmchat.serving.words import WORDS
 
 _WHOLE_CHARACTERS = 40
@@ -55,6 +56,7 @@ class Looking:
     """Where an answer looked, for all of it or for one of its words."""
 
     def __init__(self) -> None:
+        self.link = gr.Button(visible="hidden", elem_id=LOOK)  # what the links below answers press
         self.asked = gr.State((0, 0.0))  # which bubble, and when: it may be asked of again, with another answer in it
         with gr.Group(visible=False) as self.panel:
             self.map = gr.Image(
@@ -64,7 +66,15 @@ class Looking:
             self.told = gr.Markdown(container=True)
             self.close = gr.Button(WORDS("close"), size="sm")
 
-    def wire(self, backing: Backing, chat: Any, bubbles: Any, model: Any) -> None:
+    def wire(self, backing: Backing, chat: Any, linked: Any, model: Any) -> None:
+        """
+        Args:
+            backing: what the page stands on.
+            chat: the state of the tab.
+            linked: the number of the bubble whose link was pressed.
+            model: the name of the one that is looked into.
+        """
+
         def show(request: gr.Request, asked: tuple[Any, float], now: Chat, word: str, model: str) -> Any:
             """The map, or a problem on the page; it costs as much as many answers, and is limited as one."""
             try:
@@ -72,25 +82,18 @@ class Looking:
                 with backing.limits.answering(backing.visitors.caller(request)):
                     return backing.look(model, now.transcript[: place + 1], word)
             except MmchatError as error:
-                gr.Warning(str(error))
+                gr.Warning(now.phrases.problem(error))
                 return None
 
-        def begin(bubble: Any, now: Chat) -> tuple[Any, ...]:
+        def begin(bubble: int, now: Chat) -> tuple[Any, ...]:
             answer = now.transcript[place_of(now.transcript, bubble)].answer
             whole = answer if len(answer) <= _WHOLE_CHARACTERS else f"{answer[: _WHOLE_CHARACTERS - 1]}…"
             words = gr.Radio(choices=[(whole, WHOLE), *((word, word) for word in words_of(answer))], value=WHOLE)
             return (bubble, time.monotonic()), gr.Group(visible=True), None, words, now.phrases.where_it_looked
 
-        def chosen(what: gr.SelectData, now: Chat) -> tuple[Any, ...]:
-            return begin(what.index, now) if what.value == LOOK else (gr.skip(),) * 5
-
-        def flagged(what: gr.LikeData, now: Chat) -> tuple[Any, ...]:
-            return begin(what.index, now) if what.liked == LOOKED else (gr.skip(),) * 5
-
         private: dict[str, Any] = {"api_visibility": "private", "show_progress_on": self.map}
         outputs = [self.asked, self.panel, self.map, self.word, self.told]
-        bubbles.option_select(chosen, [chat], outputs, **private)
-        bubbles.like(flagged, [chat], outputs, **private)
+        self.link.click(begin, [linked, chat], outputs, js=LINKED, **private)
         for trigger in (self.asked.change, self.word.input):
             trigger(show, [self.asked, chat, self.word, model], self.map, **private)
         self.close.click(lambda: gr.Group(visible=False), None, self.panel, api_visibility="private")

@@ -25,7 +25,12 @@ class Shelf:
     """
 
     def __init__(
-        self, history: History | None, owner: str | None, folder: Path, note: Callable[[str], object] = lambda _: None
+        self,
+        history: History | None,
+        owner: str | None,
+        folder: Path,
+        note: Callable[[str], object] = lambda _: None,
+        phrases: Phrases = ENGLISH,
     ) -> None:
         """
         Args:
@@ -33,7 +38,9 @@ class Shelf:
             owner: whose they are; None for a visitor who would never find them again.
             folder: for files of pictures and clips that a browser is shown.
             note: told when a history cannot be written.
+            phrases: the visitor's language.
         """
+        self.phrases = phrases
         self._history = None if owner is None else history
         self._owner = owner or ""
         self._folder = folder
@@ -80,7 +87,7 @@ class Shelf:
         """
         return [] if self._history is None else self._history.conversations(self._owner, search.strip())
 
-    def open(self, number: int, phrases: Phrases = ENGLISH) -> tuple[Chat, Settings]:
+    def open(self, number: int) -> tuple[Chat, Settings]:
         """One of them.
 
         Raises:
@@ -88,8 +95,8 @@ class Shelf:
         """
         history = self._at_hand(number)
         settings = Settings.kept(history.settings(number, self._owner))
-        transcript = restored(history.turns(number, self._owner), self._shown, phrases)
-        return Chat(transcript, number, phrases), settings
+        transcript = restored(history.turns(number, self._owner), self._shown, self.phrases)
+        return Chat(transcript, number, self.phrases), settings
 
     def rename(self, number: int, title: str) -> None:
         """Give one of them another title; errors as for `open`."""
@@ -119,4 +126,4 @@ class Shelf:
             yield self._history
         except HistoryError as error:
             self._history = None
-            self._note(f"nothing more is kept: {error}")
+            self._note(self.phrases.not_kept.format(error=error))

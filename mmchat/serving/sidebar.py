@@ -13,7 +13,7 @@ from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
 from mmchat.serving.settings import MOST_CHOICES
 from mmchat.serving.transcript import Chat
-from mmchat.serving.words import WORDS, phrases_for
+from mmchat.serving.words import WORDS
 
 
 class Sidebar:
@@ -67,9 +67,9 @@ class Sidebar:
         def open_one(request: gr.Request, number: int) -> tuple[Any, ...]:
             shelf = backing.shelf(request)
             try:
-                opened, settings = shelf.open(number, phrases_for(request))
+                opened, settings = shelf.open(number)
             except MmchatError as error:
-                gr.Warning(str(error))
+                gr.Warning(shelf.phrases.problem(error))
                 return (gr.skip(),) * (len(view) + len(self.settings))
             # The list anew: Gradio forgets what an answer that was stopped had added to it.
             now = answers.resting(opened, listing=answers.listed(shelf, number))
@@ -77,14 +77,12 @@ class Sidebar:
 
         def rename(request: gr.Request, title: str, now: Chat) -> tuple[Any, Any]:
             shelf = backing.shelf(request)
-            if now.number is not None:
-                _told(lambda number: shelf.rename(number, title), now.number)
+            _told(lambda number: shelf.rename(number, title), now)
             return "", answers.listed(shelf, now.number)
 
         def delete(request: gr.Request, now: Chat) -> View:
             shelf = backing.shelf(request)
-            if now.number is not None:
-                _told(shelf.delete, now.number)
+            _told(shelf.delete, now)
             return answers.resting(Chat(phrases=now.phrases), listing=answers.listed(shelf, None))
 
         private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -98,9 +96,10 @@ class Sidebar:
         deleting.then(answers.thumbs, chat, bubbles, **private)
 
 
-def _told(act: Callable[[int], None], number: int) -> None:
-    """Do something to a conversation; what is wrong is said on the page."""
+def _told(act: Callable[[int], None], now: Chat) -> None:
+    """Do something to the conversation that is open, if it is kept; what is wrong is said on the page."""
     try:
-        act(number)
+        if now.number is not None:
+            act(now.number)
     except MmchatError as error:
-        gr.Warning(str(error))
+        gr.Warning(now.phrases.problem(error))

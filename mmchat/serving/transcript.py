@@ -24,11 +24,8 @@ from mmchat.serving.words import ENGLISH, Phrases
 WAITING = "…"
 """Shown until the first word."""
 LIKE, DISLIKE = "Like", "Dislike"
-LOOKED = ENGLISH.looked
-"""What can be said of an answer, in the menu of its flag too, which Gradio has in one language."""
-LOOK = "look"
-KEEP = "keep "
-"""Values of what can be done with an answer; that of a choice ends with its number."""
+LOOK, BACK = "look", "back"
+"""What a link in a bubble asks for, as in `#look-3` in the third bubble after the first."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,6 @@ class Exchange:
     feedback: Feedback = NONE
     question_id: int | None = None
     answer_id: int | None = None
-
-    @property
-    def looked(self) -> bool:
-        """Whether there is media that the answer may depend on."""
-        return bool(self.answer.strip() and self.receipt and self.question.media)
 
 
 Transcript = tuple[Exchange, ...]
@@ -136,35 +128,45 @@ def to_messages(transcript: Transcript) -> list[Message]:
 def to_bubbles(chat: Chat, problem: str | None = None) -> list[dict[str, Any]]:
     """The chat as `gradio.Chatbot` takes it, with an error as the last bubble if there is one."""
     bubbles: list[dict[str, Any]] = []
+    looks = False
     for exchange in chat.transcript:
-        shown: list[dict[str, Any]] = [{"path": file} for file in exchange.draft.files]
-        if exchange.draft.text.strip():
-            shown.append(_text(as_typed(exchange.draft.text)))
-        bubbles.append({"role": "user", "content": shown})
-        bubbles.append(_answer_bubble(exchange, chat.phrases))
+        looks = looks or bool(exchange.question.media and exchange.answer.strip())  # else `to_messages` leaves it out
+        bubbles.append(_question_bubble(exchange, len(bubbles), chat.phrases))
+        bubbles.append(_answer_bubble(exchange, len(bubbles), chat.phrases, looks))
     if problem is not None:
         bubbles.append({"role": "assistant", "content": [_text(as_problem(problem))]})
     return bubbles
 
 
-def _answer_bubble(exchange: Exchange, phrases: Phrases) -> dict[str, Any]:
-    """The answer, or the choices, with the line under it and what can be done with it."""
+def _question_bubble(exchange: Exchange, bubble: int, phrases: Phrases) -> dict[str, Any]:
+    """What was sent; with files it can be taken back, since Gradio drops the edit of such a message."""
+    shown: list[dict[str, Any]] = [{"path": file} for file in exchange.draft.files]
+    if exchange.draft.text.strip():
+        shown.append(_text(as_typed(exchange.draft.text)))
+    if exchange.draft.files and exchange.receipt:
+        shown.append(_text(f"<small>{_link(BACK, bubble, phrases.take_back)}</small>"))
+    return {"role": "user", "content": shown}
+
+
+def _answer_bubble(exchange: Exchange, bubble: int, phrases: Phrases, looks: bool) -> dict[str, Any]:
+    """The answer, or the choices, with the line under it and what can be done with it; `looks` when it had media."""
     if exchange.choices:
         numbered = enumerate(exchange.choices, start=1)
         said = [_text(f'<small class="choice">{number}</small>\n\n{choice or WAITING}') for number, choice in numbered]
     else:
         said = [_text(exchange.answer or WAITING)] if exchange.answer or not exchange.receipt else []
     if exchange.receipt:
-        said.append(_text(f"<small>{as_typed(exchange.receipt)}</small>"))
-    bubble: dict[str, Any] = {"role": "assistant", "content": said}
+        line = as_typed(exchange.receipt)
+        if looks and exchange.answer.strip() and not exchange.choices:
+            line += f" · {_link(LOOK, bubble, phrases.looked)}"
+        said.append(_text(f"<small>{line}</small>"))
+    shown: dict[str, Any] = {"role": "assistant", "content": said}
     if exchange.choices and exchange.receipt:
-        bubble["options"] = [
-            {"value": f"{KEEP}{number}", "label": phrases.keep.format(number=number + 1)}
+        shown["options"] = [
+            {"value": str(number), "label": phrases.keep.format(number=number + 1)}
             for number in range(len(exchange.choices))
         ]
-    elif exchange.looked:
-        bubble["options"] = [{"value": LOOK, "label": phrases.looked}]
-    return bubble
+    return shown
 
 
 def feedback_of(transcript: Transcript) -> list[str | None]:
@@ -218,6 +220,11 @@ def as_typed(text: str) -> str:
     safe = re.sub(r"[&<>\\`*_~$|\[\]]", lambda mark: f"&#{ord(mark[0])};", text)
     safe = re.sub(r"^([ \t]*\d*)([#+=.)-])", lambda start: f"{start[1]}&#{ord(start[2])};", safe, flags=re.MULTILINE)
     return re.sub(r"^[ \t]+", lambda indent: "&nbsp;" * len(indent[0].expandtabs(4)), safe, flags=re.MULTILINE)
+
+
+def _link(act: str, bubble: int, label: str) -> str:
+    """What the page's script takes for a button: Gradio has buttons of ours below the last bubble alone."""
+    return f'<a href="#{act}-{bubble}" role="button">{label}</a>'
 
 
 def _text(markdown: str) -> dict[str, str]:

@@ -18,8 +18,9 @@ from mmchat.errors import HistoryError, MmchatError, UserError
 from mmchat.history.store import History, default_path
 from mmchat.inputs import audio, image
 from mmchat.serving.backing import Backing, Models
+from mmchat.serving.browser import CSS
 from mmchat.serving.lent import AnyAssistant, LentAssistant, gpus_are_lent
-from mmchat.serving.page import CSS, build_page
+from mmchat.serving.page import build_page
 from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
 from mmchat.serving.words import WORDS
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import gradio as gr
 
+from mmchat.errors import (
+    AudioError,
+    BusyError,
+    CheckpointError,
+    ContextError,
+    HistoryError,
+    ImageError,
+    MessageError,
+    MmchatError,
+    OptionError,
+)
+
 
 @dataclass(frozen=True)
 class Phrases:
-    """What is said below answers and above them, in one language; errors of files and models are English in all."""
+    """What is said below answers and above them, in one language."""
 
     stopped: str
     """The receipt of an answer that the person stopped."""
@@ -18,12 +31,23 @@ class Phrases:
     cut: str
     keep: str
     looked: str
+    take_back: str
     parameters: str
     context: str
     picture: str
     voice: str
     where_it_looked: str
     """What a map of it can tell, and what not."""
+    not_kept: str
+    failed: str
+    """An error that is nobody's to mend but the host's."""
+    problems: Mapping[type[MmchatError], str]
+    """What kind of error it is and what to do, before the error itself, which is English in all languages."""
+
+    def problem(self, error: MmchatError) -> str:
+        """An error as it is told."""
+        kinds = (told for kind, told in self.problems.items() if isinstance(error, kind))
+        return f"{next(kinds, '')}{error}"
 
 
 ENGLISH = Phrases(
@@ -33,6 +57,7 @@ ENGLISH = Phrases(
     cut="cut at {tokens} tokens, the longest answer",
     keep="Keep answer {number}",
     looked="Where it looked",
+    take_back="Take back",
     parameters="{millions} million parameters",
     context="context {tokens} tokens",
     picture="a picture {tokens}",
@@ -43,6 +68,9 @@ ENGLISH = Phrases(
         "Blue: where the decoder looks while it answers. That may be of no use to the answer, and what was read once "
         "needs no looking at any more."
     ),
+    not_kept="nothing more is kept: {error}",
+    failed="something went wrong on our side; the server's log says what",
+    problems={},
 )
 CHINESE = Phrases(
     stopped="已停止",
@@ -51,6 +79,7 @@ CHINESE = Phrases(
     cut="在 {tokens} 个 token 处截断(回答的最大长度)",
     keep="保留回答 {number}",
     looked="它看了哪里",
+    take_back="收回",
     parameters="{millions}M 参数",
     context="上下文 {tokens} 个 token",
     picture="每张图片 {tokens} 个",
@@ -60,6 +89,19 @@ CHINESE = Phrases(
         "它也不能说明回答为什么依赖某一部分。  \n"
         "蓝色:解码器在回答时看的地方。看了不一定对回答有用,而已经读过的内容不需要再看。"
     ),
+    not_kept="此后的内容不再保存:{error}",
+    failed="我们这边出了问题,详情见服务器日志",
+    problems={
+        ImageError: "这张图片无法使用,请换一张:",
+        AudioError: "这段录音无法使用,请换一段:",
+        MessageError: "这条消息无法发送:",
+        OptionError: "请检查设置:",
+        ContextError: "内容太长,请缩短消息或开始新对话:",
+        CheckpointError: "模型无法加载:",
+        HistoryError: "对话记录无法使用:",
+        BusyError: "请稍等再试:",
+        MmchatError: "出了问题:",
+    },
 )
 
 

@@ -100,6 +100,17 @@ def test_a_message_can_be_taken_back_with_its_picture(tab: Tab) -> None:
     expect(tab.answers).to_have_count(1)
 
 
+def test_an_earlier_message_is_taken_back_with_its_picture_to_be_edited(tab: Tab) -> None:
+    """By keyboard too; it goes on from there."""
+    tab.ask("what is this?", CAT)
+    tab.ask("what is a hammer for?")
+    tab.messages.first.get_by_role("button", name="Take back").press("Enter")
+    expect(tab.page.locator("#composer textarea")).to_have_value("what is this?")
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+    expect(tab.answers).to_have_count(0)
+    assert "cat.png → 16 tokens" in tab.ask("where does it live?")
+
+
 def test_a_reload_finds_the_chat(tab: Tab) -> None:
     """With its picture, in the middle of an answer as well as after it."""
     answer = tab.ask("what is this?", CAT)
@@ -192,8 +203,14 @@ def test_a_file_that_cannot_be_used_is_one_message_and_what_was_typed_stays(
 
 
 def test_where_an_answer_looked_is_shown_for_all_of_it_and_for_a_word(tab: Tab) -> None:
+    """Of the last answer and of an earlier one."""
     tab.ask("what is this?", CAT)
-    tab.page.locator("#chat .options button", has_text="Where it looked").click()
+    tab.ask("where does it live?")
+    links = tab.page.get_by_role("button", name="Where it looked")
+    links.last.click()
+    expect(tab.page.locator("#words label").filter(has_text="lives").last).to_be_visible()
+    links.first.click()
+    expect(tab.page.locator("#words label").filter(has_text="lives")).to_have_count(0)
     picture = tab.page.locator("#map img")
     expect(picture).to_be_visible()
     whole = picture.get_attribute("src")
@@ -260,7 +277,7 @@ def test_the_page_speaks_chinese_to_a_chinese_browser(visit: Visit) -> None:
     expect(tab.page.locator("#about")).to_contain_text("上下文 512 个 token")
     answer = tab.ask("what is this?", CAT)
     assert "首个 token" in answer
-    tab.page.locator("#chat .options button", has_text="它看了哪里").click()
+    tab.page.get_by_role("button", name="它看了哪里").click()
     expect(tab.page.get_by_text("红色:遮住这一部分会使回答的概率降低")).to_be_visible()
     tab.page.reload()
     expect(tab.page.locator("#chat .bot small")).to_contain_text("首个 token")

@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from mmchat.assistant import ReplyStream
-from mmchat.errors import ContextError, HistoryError, OptionError
+from mmchat.errors import BusyError, ContextError, FusionError, HistoryError, OptionError
 from mmchat.history.store import Feedback, History
 from mmchat.inputs.messages import Message
 from mmchat.serving import answers
@@ -21,6 +21,7 @@ from mmchat.serving.backing import Backing, Models
 from mmchat.serving.settings import Settings
 from mmchat.serving.shelf import Shelf
 from mmchat.serving.transcript import Chat, Draft, Exchange, to_bubbles
+from mmchat.serving.words import CHINESE
 from tests.serving.fakes import FakeAssistant
 
 RECEIPT = "first token 0.2 s · 3 tokens, 20 a second"
@@ -110,6 +111,23 @@ def test_an_error_keeps_the_message_in_the_composer_and_nothing_in_the_history(
     assert "it needs 300 tokens" in bubbles[-1]["content"][0]["text"]
     assert composer.constructor_args["value"] == {"text": "and?", "files": []}
     assert kept(history) == ["user: hello", "assistant: message 1: hello"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ContextError("it needs 300 tokens"), "⚠ 内容太长,请缩短消息或开始新对话:it needs 300 tokens"),
+        (BusyError("64 wait"), "⚠ 请稍等再试:64 wait"),
+        (FusionError("9 places, 8 features"), "⚠ 出了问题:9 places, 8 features"),
+        (KeyError("nobody foresaw"), "⚠ 我们这边出了问题,详情见服务器日志"),
+    ],
+)
+def test_an_error_says_in_the_language_of_the_page_what_to_do(
+    assistant: FakeAssistant, shelf: Shelf, error: Exception, told: str
+) -> None:
+    assistant.problem = error
+    views = answers.ask(lambda: assistant, Draft("hello"), Chat(phrases=CHINESE), Settings(), shelf)  # type: ignore[arg-type, return-value]
+    assert last(views)[1][-1]["content"] == [{"type": "text", "text": told}]
 
 
 def test_what_fails_leaves_nothing_behind(assistant: FakeAssistant, history: History, shelf: Shelf) -> None:

@@ -76,21 +76,54 @@ def test_a_message_without_an_answer_is_not_read_again() -> None:
     ] == ["and?"]
 
 
-def test_bubbles_show_files_text_answer_and_receipt() -> None:
-    done = Exchange(Draft("this?", ("/up/cat.png",)), Message.user("this?"), "A **cat**.", "cat.png → 9 tokens")
-    assert to_bubbles(Chat((done,))) == [
+def test_bubbles_show_files_text_answer_receipt_and_what_can_be_done() -> None:
+    picture = ImagePart(Image.new("RGB", (8, 8)), "cat.png")
+    seen = Exchange(
+        Draft("this?", ("/up/cat.png",)), Message.user(picture, "this?"), "A **cat**.", "cat.png → 9 tokens"
+    )
+    assert to_bubbles(Chat((exchange("hello", "hi", "first token 0.1 s"), seen)))[2:] == [
         {
             "role": "user",
-            "content": [{"path": "/up/cat.png"}, {"type": "text", "text": "this?"}],
+            "content": [
+                {"path": "/up/cat.png"},
+                {"type": "text", "text": "this?"},
+                {"type": "text", "text": '<small><a href="#back-2" role="button">Take back</a></small>'},
+            ],
         },
         {
             "role": "assistant",
             "content": [
                 {"type": "text", "text": "A **cat**."},
-                {"type": "text", "text": "<small>cat.png → 9 tokens</small>"},
+                {
+                    "type": "text",
+                    "text": '<small>cat.png → 9 tokens · <a href="#look-3" role="button">Where it looked</a></small>',
+                },
             ],
         },
     ]
+
+
+def test_answers_that_had_media_can_be_asked_where_they_looked() -> None:
+    """That of an earlier message too; not those before it, nor where the answer was stopped before its first word."""
+    picture = Message.user(ImagePart(Image.new("RGB", (8, 8)), "cat.png"))
+    stopped, seen = (Exchange(Draft("", ("/up/cat.png",)), picture, answer, "done") for answer in ("", "A cat."))
+    chat = Chat(
+        (
+            exchange("hello", "hi", "done"),
+            stopped,
+            exchange("so?", "yes", "done"),
+            seen,
+            exchange("where?", "At home.", "done"),
+        )
+    )
+    shown = [bubble["content"][-1]["text"] for bubble in to_bubbles(chat)[1::2]]
+    assert ["Where it looked" in line for line in shown] == [False, False, False, True, True]
+
+
+def test_a_message_that_is_being_answered_offers_nothing_yet() -> None:
+    picture = ImagePart(Image.new("RGB", (8, 8)), "cat.png")
+    shown = to_bubbles(Chat((Exchange(Draft("", ("/up/cat.png",)), Message.user(picture), "A"),)))
+    assert [bubble["content"] for bubble in shown] == [[{"path": "/up/cat.png"}], [{"type": "text", "text": "A"}]]
 
 
 def test_an_answer_that_has_not_begun_shows_that_it_is_awaited() -> None:

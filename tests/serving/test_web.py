@@ -152,13 +152,23 @@ def test_text_pictures_and_voice_go_in_one_message(
     Image.new("RGB", (8, 8), "brown").save(other)
     chat, composer, *_ = tab.predict(message("which one?", picture, clip, other), api_name="/ask")
     assert said(chat) == [
-        ("user", ["cat.png", "question.wav", "dog.png", "which one?"]),
+        (
+            "user",
+            [
+                "cat.png",
+                "question.wav",
+                "dog.png",
+                "which one?",
+                '<small><a href="#back-0" role="button">Take back</a></small>',
+            ],
+        ),
         (
             "assistant",
             [
                 "message 1: which one?",
                 "<small>cat.png → 9 tokens · question.wav 2.0 s → 9 tokens · dog.png → 9 tokens"
-                " · first token 0.2 s · 3 tokens, 20 a second</small>",
+                ' · first token 0.2 s · 3 tokens, 20 a second · <a href="#look-1" role="button">Where it looked</a>'
+                "</small>",
             ],
         ),
     ]

@@ -1,0 +1,61 @@
+"""What the page has in the browser beside Gradio's own: styles and scripts."""
+
+from __future__ import annotations
+
+import json
+
+from mmchat.serving.words import MICROPHONE_OFF
+
+CSS = """
+.gradio-container { width: 100%; max-width: 60rem; margin: 0 auto; }
+#about h2, #about p { margin: 0; }
+#chat .placeholder { padding: 1rem; text-align: center; }
+#chat img { max-height: 12rem; width: auto; }
+#chat small { opacity: 0.7; }
+#conversations .wrap { flex-direction: column; flex-wrap: nowrap; max-height: 40vh; overflow-y: auto; }
+#conversations label { width: 100%; }
+#conversations label span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+/* Answers to choose from stand side by side, on a phone below each other; what they took, below them. */
+#chat .bot.message:has(.choice) { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; }
+#chat .bot.message:has(.choice) > .message { flex: 1 1 100%; }
+#chat .bot.message:has(.choice) > .message:has(.choice) { flex: 1 1 14rem; width: auto; margin: 0; }
+/* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
+   that was edited beside them never arrives. */
+#chat .message-buttons:has(.download-link) { display: none; }
+"""
+READ_ALOUD = """() => {
+    const speech = window.speechSynthesis;
+    if (speech.speaking) { speech.cancel(); return; }
+    const parts = [...document.querySelectorAll('#chat .bot .prose')];
+    const said = parts.filter((each) => !each.querySelector('small:not(.choice)'));
+    if (said.length) speech.speak(new SpeechSynthesisUtterance(said[said.length - 1].innerText));
+}"""
+MARK_ADDRESS = """(number) => {
+    const address = new URL(window.location);
+    if (number) address.searchParams.set('chat', number); else address.searchParams.delete('chat');
+    window.history.replaceState(null, '', address);
+}"""
+_FOLLOW = """
+    document.addEventListener('click', (event) => {
+        const link = event.target.closest('#chat small a[role=button]');
+        if (!link) return;
+        event.preventDefault();
+        event.stopPropagation();
+        const [act, bubble] = link.hash.slice(1).split('-');
+        window.mmchatLinked = Number(bubble);
+        document.getElementById(act).click();
+    }, true);
+"""
+# Gradio leaves pictures of the chat without a name for screen readers, whatever it is given.
+BEGIN = f"""() => {{
+    const name = () => document.querySelectorAll('#chat img[alt=""]').forEach((picture) => {{
+        picture.alt = decodeURIComponent(picture.src.split('/').pop());
+    }});
+    new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});
+    {_FOLLOW}
+    const words = {json.dumps(MICROPHONE_OFF)};
+    return navigator.mediaDevices ? '' : words[navigator.language.startsWith('zh') ? 'zh' : 'en'];
+}}"""
+"""Follows the links of bubbles, names what is seen, and says why there is no microphone where there is none."""
+LINKED = "(_, ...rest) => [window.mmchatLinked, ...rest]"
+"""The number of the bubble whose link was pressed, in the place of the first input."""
