@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
         (
             {"MMCHAT_MODEL": "owner/name", "GRADIO_SERVER_NAME": "0.0.0.0", "SPACE_ID": "owner/page"},
             ["owner/name"],
-            web.Door("0.0.0.0", keep=False, load_first=False),
+            web.Door("0.0.0.0", keep=False, framed=True, load_first=False),
         ),
     ],
 )

@@ -177,6 +177,7 @@ def as_messages(value: ConversationLike) -> list[Message]:
 
 
 _AUDIO_SUFFIXES = {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au"}
+_UNREAD_AUDIO_SUFFIXES = {".m4a", ".aac", ".wma", ".amr"}  # said to be clips that cannot be read, not bad pictures
 
 
 def load_media(path: Path) -> ImagePart | AudioPart:
@@ -185,7 +186,8 @@ def load_media(path: Path) -> ImagePart | AudioPart:
     Raises:
         ImageError, AudioError: the file cannot be read.
     """
-    return load_audio(path) if path.suffix.lower() in _AUDIO_SUFFIXES else load_image(path)
+    clip = path.suffix.lower() in _AUDIO_SUFFIXES | _UNREAD_AUDIO_SUFFIXES
+    return load_audio(path) if clip else load_image(path)
 
 
 def _as_rate(value: object) -> int:

@@ -55,7 +55,7 @@ def ask(
     """
     before = chat
     try:
-        chat = replace(chat, transcript=(*chat.transcript, Exchange(draft, draft.to_message())))
+        chat = replace(chat, transcript=(*chat.transcript, Exchange(draft, draft.to_message())), failed=None)
         chat = shelf.asked(chat, settings)  # before the composer is emptied: what was sent is not lost
         listing = listed(shelf, chat.number)
         yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), listing)
@@ -65,22 +65,11 @@ def ask(
                 chat = _written(chat, texts)
                 shelf.said(chat.transcript[-1])
                 yield working(chat, listing=listing)
-        replies = [stream.reply for stream in streams if stream.reply is not None]
-        chat = _answered(chat, replies)
-        shelf.said(chat.transcript[-1], replies[0])
-        if chat.transcript[-1].choices:
-            shelf.judged(chat, chat.transcript[-1])
-        yield resting(chat, listing=listing)
+        yield _finished(chat, streams, shelf, listing)
     except Exception as error:
         if chat is not before:
             shelf.cut(chat, chat.transcript[-1])
-        if isinstance(error, MmchatError):
-            problem = chat.phrases.problem(error)
-        else:
-            # The page must stay usable whatever went wrong; what it was is for the log, not for the visitor.
-            logger.exception("an answer failed")
-            problem = chat.phrases.failed
-        yield resting(replace(before, number=chat.number), problem, draft)
+        yield resting(replace(before, number=chat.number), _problem(error, chat), draft)
 
 
 def ask_again(
@@ -91,29 +80,81 @@ def ask_again(
     shelf: Shelf,
     shown: str | None = None,
 ) -> Iterator[View]:
-    """Views of the page while a message is answered again, or with other words; all behind it is gone.
+    """Views of the page while a message is answered again, or with other words.
+
+    The old answer and all behind it go with the first word of the new one: an error before it costs nothing. What
+    stands in the composer stays there.
 
     Args:
         assistant: gives the assistant.
-        bubble: as for `place_of`.
+        bubble: as for `place_of`; or the one that an error left without an answer.
         chat: all of it.
-        settings: how it is answered.
+        settings: how it is answered; the same words once more are answered by `Settings.again`.
         shelf: where all of it is kept.
         shown: as for `edited`; None leaves the words.
     """
     try:
+        draft = draft_at(chat, bubble, shown)
+        if chat.failed_at(bubble):
+            yield from ask(assistant, draft, chat, settings, shelf)
+            return
         place = place_of(chat.transcript, bubble)
+        old = chat.transcript[place]
+        question = draft.to_message(old.question.media)
     except MmchatError as error:
         yield resting(chat, chat.phrases.problem(error))
         return
-    old = chat.transcript[place]
-    shelf.cut(chat, old)
-    draft = old.draft if shown is None else edited(old.draft, shown)
-    yield from ask(assistant, draft, replace(chat, transcript=chat.transcript[:place]), settings, shelf)
+    before, kept = chat, False
+    # With the place of the old one in the history, from which a stop before the first word takes it back.
+    asked = Exchange(draft, question, question_id=old.question_id)
+    chat = replace(chat, transcript=(*chat.transcript[:place], asked), failed=None)
+    try:
+        yield working(chat, gr.MultimodalTextbox(submit_btn=False, stop_btn=True))
+        drawn = settings.again() if shown is None else settings
+        with ExitStack() as stack:
+            streams = [stack.enter_context(closing(each)) for each in _streams(assistant(), chat, drawn)]
+            for texts in _paced(_together(streams)):
+                if not kept:
+                    chat, kept = _put_down(chat, old, settings, shelf), True
+                chat = _written(chat, texts)
+                shelf.said(chat.transcript[-1])
+                yield working(chat)
+        if not kept:
+            chat, kept = _put_down(chat, old, settings, shelf), True
+        yield _finished(chat, streams, shelf, listed(shelf, chat.number))
+    except Exception as error:
+        problem = _problem(error, chat)
+        if kept:
+            shelf.cut(chat, chat.transcript[-1])
+            yield resting(replace(chat, transcript=before.transcript[:place]), problem, draft)
+        else:
+            yield resting(before, problem, None if shown is None else draft)
+
+
+def draft_at(chat: Chat, bubble: int | Sequence[int], shown: str | None = None) -> Draft:
+    """The message of a bubble, or of one that an error left without an answer, as it would be sent again.
+
+    Args:
+        chat: all of it.
+        bubble: as for `place_of`.
+        shown: as for `edited`; None leaves the words.
+
+    Raises:
+        UserError: there is no such bubble any more.
+    """
+    failed = chat.failed_at(bubble)
+    draft = failed if failed is not None else chat.transcript[place_of(chat.transcript, bubble)].draft
+    return draft if shown is None else edited(draft, shown)
 
 
 def take_back(bubble: int | Sequence[int], chat: Chat, shelf: Shelf) -> View:
-    """A message, its answer and all behind them are gone; it stands in the composer again."""
+    """A message, its answer and all behind them are gone; it stands in the composer again.
+
+    Raises:
+        UserError: there is no such message any more.
+    """
+    if (failed := chat.failed_at(bubble)) is not None:
+        return resting(replace(chat, failed=None), draft=failed)
     place = place_of(chat.transcript, bubble)
     last = chat.transcript[place]
     shelf.cut(chat, last)
@@ -169,6 +210,8 @@ def working(chat: Chat, composer: Any = None, listing: Any = None) -> View:
 def resting(chat: Chat, problem: str | None = None, draft: Draft | None = None, listing: Any = None) -> View:
     """Nothing is being written: the composer takes the next message, or the draft that could not be answered."""
     buttons = {"submit_btn": True, "stop_btn": False}
+    there = draft is not None and (draft.text.strip() or draft.files)
+    chat = replace(chat, failed=draft if problem is not None and there else None)
     if draft is None:
         composer = gr.MultimodalTextbox(**buttons)  # without a value, what was typed meanwhile stays
     else:
@@ -189,6 +232,30 @@ def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
         gr.Warning(shelf.phrases.problem(error))
         return gr.skip()
     return gr.Radio(choices=found, value=number if number in [each for _, each in found] else None)
+
+
+def _put_down(chat: Chat, old: Exchange, settings: Settings, shelf: Shelf) -> Chat:
+    """The last question of a chat in the history, in the place of an old one and of all behind that."""
+    shelf.cut(chat, old)
+    return shelf.asked(chat, settings)
+
+
+def _finished(chat: Chat, streams: Sequence[ReplyStream], shelf: Shelf, listing: Any) -> View:
+    """The answer is whole."""
+    replies = [stream.reply for stream in streams if stream.reply is not None]
+    chat = _answered(chat, replies)
+    shelf.said(chat.transcript[-1], replies[0])
+    if chat.transcript[-1].choices:
+        shelf.judged(chat, chat.transcript[-1])
+    return resting(chat, listing=listing)
+
+
+def _problem(error: Exception, chat: Chat) -> str:
+    """The page must stay usable whatever went wrong; what it was is for the log, not for the visitor."""
+    if isinstance(error, MmchatError):
+        return chat.phrases.problem(error)
+    logger.error("an answer failed", exc_info=error)
+    return chat.phrases.failed
 
 
 def _streams(assistant: AnyAssistant, chat: Chat, settings: Settings) -> list[ReplyStream]:

@@ -29,7 +29,7 @@ class Models:
         self.names = tuple(dict.fromkeys(names))
         self._load = load
         self._loaded: dict[str, AnyAssistant] = {}
-        self._lock = Lock()
+        self._locks = {name: Lock() for name in self.names}  # one is loaded while another answers
 
     def __call__(self, name: str) -> AnyAssistant:
         """The assistant of a name, "" being the first.
@@ -41,7 +41,7 @@ class Models:
         name = name or self.names[0]
         if name not in self.names:
             raise OptionError(f"this page has no model {name}: choose one of its own")
-        with self._lock:
+        with self._locks[name]:
             if name not in self._loaded:
                 self._loaded[name] = self._load(name)
             return self._loaded[name]
@@ -61,7 +61,7 @@ class Backing:
     visitors: Visitors = field(default_factory=Visitors)
     limits: Limits = field(default_factory=lambda: Limits(None, None))
 
-    def look(self, model: str, transcript: Transcript, word: str) -> Image.Image:
+    def look(self, model: str, transcript: Transcript, word: str, system: str) -> Image.Image:
         """As of `look.look`, by the assistant of a name.
 
         Raises:
@@ -69,8 +69,8 @@ class Backing:
         """
         assistant = self.assistant(model)
         if isinstance(assistant, LentAssistant):
-            return assistant.look(transcript, word)
-        return look(assistant, transcript, word)
+            return assistant.look(transcript, word, system)
+        return look(assistant, transcript, word, system)
 
     def settings(self, settings: Settings) -> Settings:
         """Those of a conversation, with the first model where the page no longer has its own."""

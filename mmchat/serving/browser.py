@@ -46,6 +46,22 @@ _FOLLOW = """
         document.getElementById(act).click();
     }, true);
 """
+# Gradio copies the Markdown of all parts of a bubble: the line under an answer, and words with marks as entities.
+_COPY_WORDS = r"""
+    let copying = false;
+    document.addEventListener('click', (event) => {
+        copying = event.target.closest('#chat .message-buttons') !== null;
+    }, true);
+    const words = (markdown) => {
+        const box = document.createElement('textarea');  // its content is text: entities are read, tags are not
+        box.innerHTML = markdown.replace(/<small class="choice">(\d+)<\/small>/g, '$1.')
+            .replace(/\s*<small>[^]*?<\/small>\s*/g, '\n').trim().replace(/</g, '&lt;');
+        return box.value.replaceAll('\u00a0', ' ');
+    };
+    const clipboard = navigator.clipboard;
+    const write = clipboard && clipboard.writeText.bind(clipboard);
+    if (write) clipboard.writeText = (text) => write(copying ? words(text) : text);
+"""
 # Gradio leaves pictures of the chat without a name for screen readers, whatever it is given.
 BEGIN = f"""() => {{
     const name = () => document.querySelectorAll('#chat img[alt=""]').forEach((picture) => {{
@@ -53,9 +69,12 @@ BEGIN = f"""() => {{
     }});
     new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});
     {_FOLLOW}
-    const words = {json.dumps(MICROPHONE_OFF)};
-    return navigator.mediaDevices ? '' : words[navigator.language.startsWith('zh') ? 'zh' : 'en'];
+    {_COPY_WORDS}
+    const off = {json.dumps(MICROPHONE_OFF)};
+    return navigator.mediaDevices ? '' : off[navigator.language.startsWith('zh') ? 'zh' : 'en'];
 }}"""
-"""Follows the links of bubbles, names what is seen, and says why there is no microphone where there is none."""
+"""When a tab opens: follows the links of bubbles, copies what was said alone, names what is seen, and says why there is
+no microphone where there is none.
+"""
 LINKED = "(_, ...rest) => [window.mmchatLinked, ...rest]"
 """The number of the bubble whose link was pressed, in the place of the first input."""

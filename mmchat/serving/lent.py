@@ -74,14 +74,14 @@ class LentAssistant:
             (self._info,) = self._lent(_described)
         return self._info
 
-    def look(self, transcript: Transcript, word: str) -> Image.Image:
+    def look(self, transcript: Transcript, word: str, system: str = "") -> Image.Image:
         """As of `look.look`.
 
         Raises:
             UserError: likewise.
             FailureError: as for `stream`.
         """
-        (picture,) = self._lent(_looked, transcript, word)
+        (picture,) = self._lent(_looked, transcript, word, system)
         assert isinstance(picture, Image.Image)
         return picture
 
@@ -149,5 +149,5 @@ def _described(assistant: Assistant) -> Iterator[AssistantInfo]:
     yield assistant.describe()
 
 
-def _looked(assistant: Assistant, transcript: Transcript, word: str) -> Iterator[Image.Image]:
-    yield look(assistant, transcript, word)
+def _looked(assistant: Assistant, transcript: Transcript, word: str, system: str) -> Iterator[Image.Image]:
+    yield look(assistant, transcript, word, system)

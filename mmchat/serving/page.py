@@ -46,6 +46,7 @@ FORMULAS = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 """How models mark what is LaTeX."""
+_LONGEST_NUMBER = 19  # digits of what SQLite counts to
 FORGET_SECONDS = 24 * 3600
 """Age at which uploads are deleted; what is still in use is younger."""
 
@@ -92,7 +93,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         linked = gr.Number(visible="hidden", precision=0)  # the bubble whose link was pressed
         sidebar.wire(backing, view, _wire_answers(backing, view, sidebar, linked))
         correcting.wire(backing, chat, bubbles)
-        looking.wire(backing, chat, linked, sidebar.model)
+        looking.wire(backing, chat, linked, sidebar.system, sidebar.model)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
         sidebar.model.input(_describing(backing), sidebar.model, about, api_visibility="private")
         page.load(None, None, notice, js=BEGIN, api_visibility="private")
@@ -139,23 +140,36 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar, linked: A
         yield from answered(request, Draft(str(what.value["text"])), before, Settings.of(settings))
 
     def retry(what: gr.RetryData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        chosen = Settings.of(settings).again()
+        chosen = Settings.of(settings)
         views = answers.ask_again(of(chosen), what.index, before, chosen, backing.shelf(request))
         yield from limited(request, before, views)
 
     def edit(what: gr.EditData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
         shelf, chosen = backing.shelf(request), Settings.of(settings)
-        views = answers.ask_again(of(chosen), what.index, before, chosen, shelf, str(what.value))
-        yield from limited(request, before, views)
+        words = str(what.value)
+        views = answers.ask_again(of(chosen), what.index, before, chosen, shelf, words)
+        try:
+            draft = answers.draft_at(before, what.index, words)
+        except MmchatError as error:
+            yield answers.resting(before, before.phrases.problem(error))
+            return
+        yield from limited(request, before, views, draft)
+
+    def changed(before: Chat, change: Callable[[], View]) -> View:
+        """The view of a change, or a problem where what was to be changed is gone."""
+        try:
+            return change()
+        except MmchatError as error:
+            return answers.resting(before, before.phrases.problem(error))
 
     def choose(what: gr.SelectData, request: gr.Request, before: Chat) -> View:
-        return answers.choose(what.index, int(what.value), before, backing.shelf(request))
+        return changed(before, lambda: answers.choose(what.index, int(what.value), before, backing.shelf(request)))
 
     def take_back(what: gr.UndoData, request: gr.Request, before: Chat) -> View:
-        return answers.take_back(what.index, before, backing.shelf(request))
+        return changed(before, lambda: answers.take_back(what.index, before, backing.shelf(request)))
 
     def take_back_linked(request: gr.Request, bubble: int, before: Chat) -> View:
-        return answers.take_back(bubble, before, backing.shelf(request))
+        return changed(before, lambda: answers.take_back(bubble, before, backing.shelf(request)))
 
     def settle(request: gr.Request, before: Chat) -> View:
         return answers.settle(before, backing.shelf(request))
@@ -203,7 +217,7 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
         asked = str(dict(request.query_params).get("chat", ""))
         phrases = phrases_for(request)
         chat, settings = Chat(phrases=phrases), Settings()
-        if asked.isdecimal():
+        if asked.isdecimal() and len(asked) < _LONGEST_NUMBER:
             try:
                 chat, settings = shelf.open(int(asked))
             except MmchatError as error:

@@ -35,6 +35,8 @@ class Correcting:
             if what.liked not in (True, False, None):
                 return (gr.skip(),) * 4
             liked = what.liked
+            if now.failed_at(what.index) is not None:  # of an error there is nothing to keep
+                return (gr.skip(),) * 4
             shelf = backing.shelf(request)
             now = answers.judge(what.index, lambda thought: replace(thought, liked=liked), now, shelf)
             exchange = now.transcript[place_of(now.transcript, what.index)]
@@ -66,21 +68,22 @@ class Looking:
             self.told = gr.Markdown(container=True)
             self.close = gr.Button(WORDS("close"), size="sm")
 
-    def wire(self, backing: Backing, chat: Any, linked: Any, model: Any) -> None:
+    def wire(self, backing: Backing, chat: Any, linked: Any, system: Any, model: Any) -> None:
         """
         Args:
             backing: what the page stands on.
             chat: the state of the tab.
             linked: the number of the bubble whose link was pressed.
+            system: the system prompt.
             model: the name of the one that is looked into.
         """
 
-        def show(request: gr.Request, asked: tuple[Any, float], now: Chat, word: str, model: str) -> Any:
+        def show(request: gr.Request, asked: tuple[Any, float], now: Chat, word: str, system: str, model: str) -> Any:
             """The map, or a problem on the page; it costs as much as many answers, and is limited as one."""
             try:
                 place = place_of(now.transcript, asked[0])
                 with backing.limits.answering(backing.visitors.caller(request)):
-                    return backing.look(model, now.transcript[: place + 1], word)
+                    return backing.look(model, now.transcript[: place + 1], word, system)
             except MmchatError as error:
                 gr.Warning(now.phrases.problem(error))
                 return None
@@ -95,5 +98,5 @@ class Looking:
         outputs = [self.asked, self.panel, self.map, self.word, self.told]
         self.link.click(begin, [linked, chat], outputs, js=LINKED, **private)
         for trigger in (self.asked.change, self.word.input):
-            trigger(show, [self.asked, chat, self.word, model], self.map, **private)
+            trigger(show, [self.asked, chat, self.word, system, model], self.map, **private)
         self.close.click(lambda: gr.Group(visible=False), None, self.panel, api_visibility="private")

@@ -47,7 +47,7 @@ class Sidebar:
                         visible=len(models) > 1,
                     ),
                 ]
-                *_, self.model = self.settings
+                self.system, *_, self.model = self.settings
 
     def wire(self, backing: Backing, view: list[Any], answering: list[Any]) -> None:
         """Connect the list, and what can be done with the open conversation.

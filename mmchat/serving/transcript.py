@@ -35,14 +35,17 @@ class Draft:
     text: str
     files: tuple[str, ...] = ()
 
-    def to_message(self) -> Message:
+    def to_message(self, media: Sequence[ImagePart | AudioPart] | None = None) -> Message:
         """The user turn: first the files, as they were added, then the text.
+
+        Args:
+            media: what the files hold, where it was decoded before: they may be gone since.
 
         Raises:
             MessageError: there is neither text nor a file.
             ImageError, AudioError: a file cannot be used; the error names the file but not its place on the host.
         """
-        media = [_load(Path(file)) for file in self.files]
+        media = [_load(Path(file)) for file in self.files] if media is None else media
         return Message.user(*media, self.text) if self.text.strip() or not media else Message.user(*media)
 
 
@@ -81,6 +84,12 @@ class Chat:
     transcript: Transcript = ()
     number: int | None = None
     phrases: Phrases = ENGLISH
+    failed: Draft | None = None
+    """A message that was answered by an error, behind all others."""
+
+    def failed_at(self, bubble: int | Sequence[int]) -> Draft | None:
+        """The message that was answered by an error, if that bubble, counted as for `place_of`, shows it."""
+        return self.failed if _place(bubble) == len(self.transcript) else None
 
     def put(self, place: int, exchange: Exchange) -> Chat:
         """With another exchange in a place."""
@@ -126,7 +135,11 @@ def to_messages(transcript: Transcript) -> list[Message]:
 
 
 def to_bubbles(chat: Chat, problem: str | None = None) -> list[dict[str, Any]]:
-    """The chat as `gradio.Chatbot` takes it, with an error as the last bubble if there is one."""
+    """The chat as `gradio.Chatbot` takes it, with an error as the last bubble if there is one.
+
+    The message that it is about stands before it, as Gradio's buttons below an answer want it: they ask for the last
+    message of the person again.
+    """
     bubbles: list[dict[str, Any]] = []
     looks = False
     for exchange in chat.transcript:
@@ -134,6 +147,10 @@ def to_bubbles(chat: Chat, problem: str | None = None) -> list[dict[str, Any]]:
         bubbles.append(_question_bubble(exchange, len(bubbles), chat.phrases))
         bubbles.append(_answer_bubble(exchange, len(bubbles), chat.phrases, looks))
     if problem is not None:
+        if chat.failed is not None:
+            said = [_text(as_typed(chat.failed.text))] if chat.failed.text.strip() else []
+            names = [_text(f"<small>{as_typed(Path(file).name)}</small>") for file in chat.failed.files]
+            bubbles.append({"role": "user", "content": [*names, *said]})
         bubbles.append({"role": "assistant", "content": [_text(as_problem(problem))]})
     return bubbles
 
@@ -185,7 +202,7 @@ def place_of(transcript: Transcript, bubble: int | Sequence[int]) -> int:
     Raises:
         UserError: there is no such bubble any more.
     """
-    place = (bubble if isinstance(bubble, int) else bubble[0]) // 2
+    place = _place(bubble)
     if not 0 <= place < len(transcript):
         raise UserError("this message is no longer there: reload the page")
     return place
@@ -193,7 +210,7 @@ def place_of(transcript: Transcript, bubble: int | Sequence[int]) -> int:
 
 def edited(draft: Draft, shown: str) -> Draft:
     """A message with other words, typed over those that `as_typed` shows; its files stay."""
-    return replace(draft, text=html.unescape(shown))
+    return replace(draft, text=html.unescape(shown).replace("\xa0", " "))
 
 
 def receipt(reply: Reply, phrases: Phrases) -> str:
@@ -220,6 +237,10 @@ def as_typed(text: str) -> str:
     safe = re.sub(r"[&<>\\`*_~$|\[\]]", lambda mark: f"&#{ord(mark[0])};", text)
     safe = re.sub(r"^([ \t]*\d*)([#+=.)-])", lambda start: f"{start[1]}&#{ord(start[2])};", safe, flags=re.MULTILINE)
     return re.sub(r"^[ \t]+", lambda indent: "&nbsp;" * len(indent[0].expandtabs(4)), safe, flags=re.MULTILINE)
+
+
+def _place(bubble: int | Sequence[int]) -> int:
+    return (bubble if isinstance(bubble, int) else bubble[0]) // 2
 
 
 def _link(act: str, bubble: int, label: str) -> str:

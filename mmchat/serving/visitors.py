@@ -46,6 +46,9 @@ class Visitors:
 
     shared: bool = False
     """Whether each browser has conversations of its own; otherwise there is one person."""
+    framed: bool = False
+    """Whether the page stands in a frame of another site, over https, as a Space's does: a browser sends its cookie
+    there only if the cookie says so."""
 
     def owner(self, request: gr.Request) -> str | None:
         """Whose conversations these are; None for a program that came without the cookie."""
@@ -64,7 +67,14 @@ class Visitors:
         """What a server needs to tell browsers apart."""
         if not self.shared:
             return []
-        session = Middleware(SessionMiddleware, secret_key=secret, session_cookie=_COOKIE, max_age=_YEAR_S)
+        session = Middleware(
+            SessionMiddleware,
+            secret_key=secret,
+            session_cookie=_COOKIE,
+            max_age=_YEAR_S,
+            same_site="none" if self.framed else "lax",
+            https_only=self.framed,
+        )
         return [session, Middleware(_Greeting)]
 
 

@@ -49,6 +49,9 @@ class Door:
     shared: bool = False
     """Whether others may come though the host is this machine's own, as through a proxy."""
 
+    framed: bool = False
+    """As for `Visitors`."""
+
     load_first: bool = True
     """Whether the page waits for the first model. Without, it is there at once, as a Space's health check wants it, and
     says what is wrong if the model cannot be loaded."""
@@ -57,6 +60,11 @@ class Door:
     def for_others(self) -> bool:
         """Whether each browser has conversations of its own; otherwise there is one person, as on the command line."""
         return self.shared or self.host not in _HERE or bool(self.accounts)
+
+    @property
+    def visitors(self) -> Visitors:
+        """How they are told apart."""
+        return Visitors(self.for_others, self.framed)
 
 
 def launch(
@@ -97,7 +105,7 @@ def launch(
     history, note = _history(door)
     if note:
         sys.stderr.write(f"mmchat: {note}\n")
-    page = build_page(Backing(assistants, assistants.names, history, Visitors(door.for_others), _limits(door)))
+    page = build_page(Backing(assistants, assistants.names, history, door.visitors, _limits(door)))
     address = serve(page, door)
     if not door.load_first:
         Thread(target=_load, args=(assistants,), daemon=True).start()
@@ -127,7 +135,7 @@ def serve(page: gr.Blocks, door: Door) -> str:
         server_name=door.host,
         server_port=_free_port(door.host, door.port),
         auth=signed_in(door.accounts),
-        app_kwargs={"middleware": Visitors(door.for_others).middleware(secret)},
+        app_kwargs={"middleware": door.visitors.middleware(secret)},
         i18n=WORDS,
         share=False,
         quiet=True,

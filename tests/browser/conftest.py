@@ -78,7 +78,7 @@ def visit(chromium: Browser, address: str, assistant: Pausing) -> Iterator[Visit
     complaints: list[str] = []
 
     def visit(**options: Any) -> Tab:
-        context = chromium.new_context(permissions=["microphone"], **options)
+        context = chromium.new_context(**{"permissions": ["microphone"], **options})
         context.set_default_timeout(_PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()

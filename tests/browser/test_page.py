@@ -100,6 +100,37 @@ def test_a_message_can_be_taken_back_with_its_picture(tab: Tab) -> None:
     expect(tab.answers).to_have_count(1)
 
 
+def test_what_is_copied_is_what_was_said(visit: Visit) -> None:
+    """Words as they were typed, and an answer without the line under it."""
+    tab = visit(permissions=["microphone", "clipboard-read", "clipboard-write"])
+    tab.ask("what is *a* <b>hammer</b> for?")
+    copied = []
+    for button in tab.page.get_by_role("button", name="Copy message").all():
+        button.click()
+        copied.append(tab.page.evaluate("navigator.clipboard.readText()"))
+    said = tab.answers.first.locator(".prose").first.inner_text().strip()
+    assert copied == ["what is *a* <b>hammer</b> for?", said]
+    assert "first token" not in said
+
+
+def test_an_answer_is_had_again_and_after_an_error_the_message_of_the_error(tab: Tab, tmp_path: Path) -> None:
+    tab.ask("what is a hammer for?")
+    tab.page.get_by_role("button", name="Retry").click()
+    expect(tab.page.locator("#composer .stop-button")).to_be_visible()
+    expect(tab.page.locator("#composer .submit-button")).to_be_visible()
+    answer = tab.whole(0)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(CAT.read_bytes()[:200])
+    tab.attach(broken)
+    tab.type("what is this?")
+    expect(tab.answers.last).to_contain_text("⚠")
+    tab.page.get_by_role("button", name="Retry").click()
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+    expect(tab.answers.last).to_contain_text("⚠")
+    expect(tab.answers).to_have_count(2)
+    assert tab.answers.first.inner_text() == answer
+
+
 def test_an_earlier_message_is_taken_back_with_its_picture_to_be_edited(tab: Tab) -> None:
     """By keyboard too; it goes on from there."""
     tab.ask("what is this?", CAT)

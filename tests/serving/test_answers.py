@@ -107,7 +107,7 @@ def test_an_error_keeps_the_message_in_the_composer_and_nothing_in_the_history(
     failed, bubbles, composer, *_ = last(
         answers.ask(lambda: assistant, Draft("and?"), chat, Settings(), shelf)  # type: ignore[arg-type, return-value]
     )
-    assert failed == chat
+    assert failed == replace(chat, failed=Draft("and?"))
     assert "it needs 300 tokens" in bubbles[-1]["content"][0]["text"]
     assert composer.constructor_args["value"] == {"text": "and?", "files": []}
     assert kept(history) == ["user: hello", "assistant: message 1: hello"]
@@ -134,7 +134,7 @@ def test_what_fails_leaves_nothing_behind(assistant: FakeAssistant, history: His
     """The message goes back into the composer, and is asked again in the same conversation."""
     assistant.problem = KeyError("nobody foresaw")
     chat = asked(assistant, shelf, "hello")
-    assert chat == Chat(number=1)
+    assert chat == Chat(number=1, failed=Draft("hello"))
     assert shelf.list() == []
     assistant.problem = None
     asked(assistant, shelf, "hello", chat)
@@ -197,8 +197,7 @@ def test_stopping_what_has_ended_changes_nothing(nowhere: Shelf) -> None:
 def again(
     assistant: FakeAssistant, bubble: Any, chat: Chat, shelf: Shelf, shown: str | None = None, **settings: Any
 ) -> answers.View:
-    chosen = Settings(**settings) if shown is not None else Settings(**settings).again()
-    return last(answers.ask_again(lambda: assistant, bubble, chat, chosen, shelf, shown))  # type: ignore[arg-type, return-value]
+    return last(answers.ask_again(lambda: assistant, bubble, chat, Settings(**settings), shelf, shown))  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize("bubble", [2, 3, (2, 0)])
@@ -217,6 +216,78 @@ def test_an_edited_message_goes_on_from_there(assistant: FakeAssistant, history:
     chat, *_ = again(assistant, 0, chat, shelf, "three &#42; 2 &lt; 7")
     assert [each.answer for each in chat.transcript] == ["message 1: three * 2 < 7"]
     assert kept(history) == ["user: three * 2 < 7", "assistant: message 1: three * 2 < 7"]
+
+
+def test_settings_stay_as_they_are_when_an_answer_is_had_again(assistant: FakeAssistant, shelf: Shelf) -> None:
+    """That it is drawn by other ones is for this once."""
+    chat = asked(assistant, shelf, "hello", settings=Settings(seed=7))
+    again(assistant, 1, chat, shelf, seed=7)
+    assert shelf.open(1)[1] == Settings(seed=7)
+
+
+def test_an_answer_is_had_again_when_the_uploads_are_gone(
+    assistant: FakeAssistant, history: History, shelf: Shelf, tmp_path: Path
+) -> None:
+    """Uploads are deleted after a day; once the question was cut before its files were found to be missing."""
+    picture = tmp_path / "cat.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    views = answers.ask(lambda: assistant, Draft("this?", (str(picture),)), Chat(), Settings(), shelf)  # type: ignore[arg-type, return-value]
+    chat = last(views)[0]
+    picture.unlink()
+    chat, *_ = again(assistant, 0, chat, shelf, "what is this?")
+    assert chat.transcript[0].answer == "message 1: what is this?"
+    assert len(assistant.asked[-1][0].media) == 1
+    assert kept(history) == ["user: what is this?", "assistant: message 1: what is this?"]
+
+
+@pytest.mark.parametrize("shown", [None, "three"])
+def test_an_error_of_another_answer_costs_nothing(
+    assistant: FakeAssistant, history: History, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, shown: str | None
+) -> None:
+    """Not the old answer, nor what was said since; other words stand in the composer."""
+    chat = asked(assistant, shelf, "two", asked(assistant, shelf, "one"))
+    before = kept(history)
+
+    def stream(*_: Any, **__: Any) -> ReplyStream:
+        raise ContextError("it needs 300 tokens")
+
+    monkeypatch.setattr(assistant, "stream", stream)
+    failed, bubbles, composer, *_ = again(assistant, 0, chat, shelf, shown)
+    assert failed.transcript == chat.transcript
+    assert "it needs 300 tokens" in bubbles[-1]["content"][0]["text"]
+    words = None if shown is None else {"text": shown, "files": []}
+    assert composer.constructor_args.get("value") == words
+    assert kept(history) == before
+
+
+def test_stopping_another_answer_before_its_first_word_takes_the_message_back(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    before = asked(assistant, shelf, "one")
+    chat = asked(assistant, shelf, "two", before)
+    views = answers.ask_again(lambda: assistant, 2, chat, Settings(), shelf)  # type: ignore[arg-type, return-value]
+    (waiting, *_), _ = next(views), views.close()  # type: ignore[attr-defined, func-returns-value]
+    assert settled(waiting, shelf) == (before, {"text": "two", "files": []})
+    assert kept(history) == ["user: one", "assistant: message 1: one"]
+
+
+def test_what_an_error_answered_is_what_is_asked_again(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    """Gradio's button asks the last message of the person again: once that was the one before the error's."""
+    chat = asked(assistant, shelf, "one")
+    assistant.problem = ContextError("it needs 300 tokens")
+    views = answers.ask(lambda: assistant, Draft("two"), chat, Settings(), shelf)  # type: ignore[arg-type, return-value]
+    failed, bubbles, *_ = last(views)
+    assert bubbles[2] == {"role": "user", "content": [{"type": "text", "text": "two"}]}
+    taken, _, composer, *_ = answers.take_back(2, failed, shelf)
+    assert (taken, composer.constructor_args["value"]) == (chat, {"text": "two", "files": []})
+    assistant.problem = None
+    assert [each.answer for each in again(assistant, 3, failed, shelf)[0].transcript] == [
+        "message 1: one",
+        "message 3: two",
+    ]
+    assert kept(history)[2:] == ["user: two", "assistant: message 3: two"]
 
 
 def test_a_message_that_is_gone_cannot_be_asked_again(assistant: FakeAssistant, nowhere: Shelf) -> None:

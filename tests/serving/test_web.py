@@ -235,7 +235,10 @@ def test_an_error_is_a_message_and_keeps_what_was_typed(
     tab.predict(message("hello"), api_name="/ask")
     assistant.problem = problem
     chat, composer, *_ = tab.predict(message("what is this?", picture), api_name="/ask")
-    assert said(chat)[2:] == [("assistant", [f"⚠ {problem}"])]
+    assert said(chat)[2:] == [
+        ("user", ["<small>cat.png</small>", "what is this?"]),
+        ("assistant", [f"⚠ {problem}"]),
+    ]
     assert composer["submit_btn"] is True
     assert composer["value"]["text"] == "what is this?"
     assert [Path(file).name for file in composer["value"]["files"]] == ["cat.png"]
@@ -248,7 +251,8 @@ def test_a_file_that_is_no_picture_is_refused_by_its_name_alone(tab: Client, tmp
     broken = tmp_path / "cat.png"
     broken.write_text("no picture")
     chat, composer, *_ = tab.predict(message("what is this?", broken), api_name="/ask")
-    ((role, (problem,)),) = said(chat)
+    (sent, (role, (problem,))) = said(chat)
+    assert sent == ("user", ["<small>cat.png</small>", "what is this?"])
     assert role == "assistant"
     assert problem.startswith("⚠ cat.png: not a picture")
     assert composer["value"]["text"] == "what is this?"
@@ -265,7 +269,7 @@ def test_a_failure_that_nobody_foresaw_is_logged_and_not_shown(
 ) -> None:
     assistant.problem = KeyError("/secret/path")
     chat, composer, *_ = tab.predict(message("hello"), api_name="/ask")
-    assert said(chat) == [("assistant", ["⚠ something went wrong on our side; the server's log says what"])]
+    assert said(chat)[1:] == [("assistant", ["⚠ something went wrong on our side; the server's log says what"])]
     assert composer["value"]["text"] == "hello"
     assert "/secret/path" in caplog.text
 
@@ -298,7 +302,7 @@ def test_a_model_that_does_not_load_is_said_on_the_page(tab: Client, place: Plac
     about, *_ = tab.predict(api_name="/about")
     assert about == "## mmchat\n⚠ no model tiny: give a folder"
     chat, composer, *_ = tab.predict(message("hello"), api_name="/ask")
-    assert said(chat) == [("assistant", ["⚠ no model tiny: give a folder"])]
+    assert said(chat)[1:] == [("assistant", ["⚠ no model tiny: give a folder"])]
     assert composer["value"]["text"] == "hello"
 
 
