@@ -55,6 +55,9 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; it must not exist.")],
     numbers: Numbers = None,
     everything: All = False,
+    everyone: Annotated[
+        bool, typer.Option("--everyone", help="All conversations, those of the visitors of a shared page too.")
+    ] = False,
     form: Annotated[Form, typer.Option("--form", help="For people, or rows that mmchat train reads.")] = Form.MARKDOWN,
     feedback: Annotated[
         bool, typer.Option("--feedback", help="What was thought of the answers, as preferences to train on.")
@@ -64,10 +67,17 @@ def export(
     from mmchat.history.export import write_folder
 
     history = _history()
-    chosen = [history.conversation(number) for number in _chosen(history, numbers, everything)]
-    conversations = [(each, history.turns(each.id)) for each in chosen]
+    if everyone and (numbers or everything):
+        raise UserError("--everyone is all there is: leave the numbers and --all out")
+    if everyone:
+        owned = [(each, owner) for owner in history.owners() for each in history.conversations(owner)]
+        if not owned:
+            raise HistoryError("nothing was kept yet")
+    else:
+        owned = [(history.conversation(number), "") for number in _chosen(history, numbers, everything)]
+    conversations = [(each, history.turns(each.id, owner)) for each, owner in owned]
     write_folder(folder, conversations, "feedback" if feedback else form.value)
-    console.note(f"{len(chosen)} written to {folder}")
+    console.note(f"{len(conversations)} written to {folder}")
 
 
 def delete(numbers: Numbers = None, everything: All = False) -> None:

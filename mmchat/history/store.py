@@ -195,6 +195,10 @@ class History:
         )
         return [Conversation(*row) for row in rows]
 
+    def owners(self) -> list[str]:
+        """Whose conversations there are; "" is the person of the machine."""
+        return [str(owner) for (owner,) in self._rows("SELECT DISTINCT owner FROM conversation ORDER BY owner", ())]
+
     def conversation(self, conversation: int, owner: str = "") -> Conversation:
         """One of them.
 

@@ -92,7 +92,8 @@ def build_page(backing: Backing) -> gr.Blocks:
         view = [chat, bubbles, composer, sidebar.listing, number]
         linked = gr.Number(visible="hidden", precision=0)  # the bubble whose link was pressed
         sidebar.wire(backing, view, _wire_answers(backing, view, sidebar, linked))
-        correcting.wire(backing, chat, bubbles)
+        if backing.history is not None:  # without it no thumb is shown: it would be kept nowhere
+            correcting.wire(backing, chat, bubbles)
         looking.wire(backing, chat, linked, sidebar.system, sidebar.model)
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
         sidebar.model.input(_describing(backing), sidebar.model, about, api_visibility="private")

@@ -248,6 +248,21 @@ def test_what_was_thought_of_answers_is_exported_to_train_on(run: Run, kept: Pat
     assert (text(rating["completion"][0]), rating["label"]) == (answer.message.text, False)
 
 
+@pytest.mark.usefixtures("two")
+def test_what_visitors_of_a_shared_page_said_is_exported_when_it_is_asked_for(
+    run: Run, kept: Path, tmp_path: Path
+) -> None:
+    history = History(kept)
+    history.add(history.begin("visitor"), Message.user("what is a hammer for?"))
+    history.close()
+    assert run("history", "export", "mine", "--all").err == "2 written to mine\n"
+    assert run("history", "export", "out", "--everyone").err == "3 written to out\n"
+    assert "what is a hammer for?" in (tmp_path / "out" / "3.md").read_text(encoding="utf-8")
+    assert run("history", "export", "more", "--everyone", "--all") == Screen(
+        2, "", "mmchat: --everyone is all there is: leave the numbers and --all out\n"
+    )
+
+
 def test_only_what_is_wanted_is_opened(kept: Path) -> None:
     assert keeping.Keeper.opened(keep=False, go_on=False, system=None) == (keeping.Keeper(), [])
     assert not kept.exists()
