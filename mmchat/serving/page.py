@@ -38,6 +38,8 @@ TITLE = "mmchat"
 FILE_TYPES = ["image", "audio", ".opus", ".flac", ".aiff", ".webp"]  # some systems do not know what the last ones are
 ANSWERS_AT_ONCE = 16
 """Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
+MOST_WAITING = 256
+"""Others are told that the queue is full."""
 EXAMPLES = ("where does a penguin live?", "what sound does a cow make?", "what is a hammer for?")
 """Questions for an empty chat, which the bundled model can answer."""
 FORMULAS = [
@@ -98,6 +100,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         page.load(_opening(backing), None, [about, *view, *sidebar.settings], api_name="about")
         sidebar.model.input(_describing(backing), sidebar.model, about, api_visibility="private")
         page.load(None, None, notice, js=BEGIN, api_visibility="private")
+    page.queue(max_size=MOST_WAITING)
     return page
 
 

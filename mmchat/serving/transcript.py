@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmchat.assistant import Reply
-from mmchat.errors import UserError
+from mmchat.errors import MessageError, UserError
 from mmchat.history.store import NONE, Feedback, Turn
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
@@ -23,6 +23,8 @@ from mmchat.serving.words import ENGLISH, Phrases
 
 WAITING = "…"
 """Shown until the first word."""
+MOST_FILES = 16
+"""Of a message."""
 LIKE, DISLIKE = "Like", "Dislike"
 LOOK, BACK = "look", "back"
 """What a link in a bubble asks for, as in `#look-3` in the third bubble after the first."""
@@ -42,9 +44,13 @@ class Draft:
             media: what the files hold, where it was decoded before: they may be gone since.
 
         Raises:
-            MessageError: there is neither text nor a file.
+            MessageError: there is neither text nor a file, or there are more than `MOST_FILES`.
             ImageError, AudioError: a file cannot be used; the error names the file but not its place on the host.
         """
+        if len(self.files) > MOST_FILES:  # before any of them takes the memory of its pixels
+            raise MessageError(
+                f"a message takes {MOST_FILES} pictures and clips, not {len(self.files)}: send some later"
+            )
         media = [_load(Path(file)) for file in self.files] if media is None else media
         return Message.user(*media, self.text) if self.text.strip() or not media else Message.user(*media)
 

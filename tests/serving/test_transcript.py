@@ -69,6 +69,12 @@ def test_conversation_ends_with_the_question_that_waits() -> None:
     ]
 
 
+def test_a_message_takes_so_many_files() -> None:
+    """None of them is read: a picture of a small file may fill a lot of memory."""
+    with pytest.raises(MessageError, match=r"^a message takes 16 pictures and clips, not 17: send some later$"):
+        Draft("what are these?", ("/nowhere/cat.png",) * 17).to_message()
+
+
 def test_a_message_without_an_answer_is_not_read_again() -> None:
     """An empty assistant turn is no message, and two user turns in a row are nothing that a model was trained on."""
     assert [
