@@ -95,7 +95,7 @@ def ask_again(
     """
     try:
         draft = draft_at(chat, bubble, shown)
-        if chat.failed_at(bubble):
+        if chat.failed_at(bubble) is not None:
             yield from ask(assistant, draft, chat, settings, shelf)
             return
         place = place_of(chat.transcript, bubble)

@@ -47,7 +47,7 @@ class Draft:
             MessageError: there is neither text nor a file, or there are more than `MOST_FILES`.
             ImageError, AudioError: a file cannot be used; the error names the file but not its place on the host.
         """
-        if len(self.files) > MOST_FILES:  # before any of them takes the memory of its pixels
+        if media is None and len(self.files) > MOST_FILES:  # before any of them takes the memory of its pixels
             raise MessageError(
                 f"a message takes {MOST_FILES} pictures and clips, not {len(self.files)}: send some later"
             )

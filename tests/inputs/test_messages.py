@@ -276,3 +276,11 @@ def test_an_incomplete_message(value: Any) -> None:
 
 def test_content_of_another_type() -> None:
     assert refusal({"role": "user", "content": 3}) == '"content" must be a string or a list of parts'
+
+
+def test_a_clip_of_a_format_that_is_not_read_is_no_bad_picture(tmp_path: Path) -> None:
+    """A telephone's voice memo."""
+    path = tmp_path / "memo.m4a"
+    path.write_bytes(b"\0\0\0\x18ftypM4A ")
+    with pytest.raises(AudioError, match=r"memo\.m4a: not a clip that I can read; give a WAV, FLAC, MP3 or OGG$"):
+        load_media(path)

@@ -70,9 +70,11 @@ def test_conversation_ends_with_the_question_that_waits() -> None:
 
 
 def test_a_message_takes_so_many_files() -> None:
-    """None of them is read: a picture of a small file may fill a lot of memory."""
+    """None of them is read: a picture of a small file may fill a lot of memory. What was decoded before may be more."""
     with pytest.raises(MessageError, match=r"^a message takes 16 pictures and clips, not 17: send some later$"):
         Draft("what are these?", ("/nowhere/cat.png",) * 17).to_message()
+    pictures = [ImagePart(Image.new("RGB", (8, 8)), "cat.png")] * 17
+    assert len(Draft("what are these?", ("/nowhere/cat.png",) * 17).to_message(pictures).media) == 17
 
 
 def test_a_message_without_an_answer_is_not_read_again() -> None:

@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 
 from mmchat.errors import BusyError, OptionError
-from mmchat.serving.visitors import Limits, secret_of, signed_in
+from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
 
 
 class Clock:
@@ -87,3 +87,10 @@ def test_the_secret_is_kept_and_is_nobody_elses(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
     with pytest.raises(OptionError, match="cookies cannot be kept"):
         secret_of(path / "below")
+
+
+@pytest.mark.parametrize(("framed", "site"), [(False, "lax"), (True, "none")])
+def test_a_cookie_reaches_a_frame_of_another_site_only_where_the_page_stands_in_one(framed: bool, site: str) -> None:
+    """Browsers send one of SameSite=None over https alone."""
+    session, _ = Visitors(shared=True, framed=framed).middleware("secret")
+    assert (session.kwargs["same_site"], session.kwargs["https_only"]) == (site, framed)
