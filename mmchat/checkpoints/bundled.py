@@ -1,4 +1,4 @@
-"""Where the model is that comes with mmchat; found without loading anything."""
+"""Where the model and the samples are that come with mmchat; found without loading anything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from mmchat.errors import CheckpointError
 
 BUNDLED = "mmchat-tiny"
+SAMPLES = ("cat.png", "sailboat.png", "question.wav")
+"""What stands beside it to be asked about."""
 
 
 def bundled_folder() -> Path:
@@ -22,3 +24,15 @@ def bundled_folder() -> Path:
     raise CheckpointError(
         f"the bundled model {BUNDLED} is not in this install: train it as the README shows, or give --model"
     )
+
+
+def sample(name: str) -> Path:
+    """One of the `SAMPLES`.
+
+    Raises:
+        CheckpointError: it is not in this install.
+    """
+    path = bundled_folder().with_name(name)
+    if not path.is_file():
+        raise CheckpointError(f"the sample {name} is not in this install")
+    return path

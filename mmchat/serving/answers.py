@@ -55,7 +55,8 @@ def ask(
     """
     before = chat
     try:
-        chat = replace(chat, transcript=(*chat.transcript, Exchange(draft, draft.to_message())), failed=None)
+        asked = Exchange(draft, draft.to_message(), settings=settings)
+        chat = replace(chat, transcript=(*chat.transcript, asked), failed=None)
         chat = shelf.asked(chat, settings)  # before the composer is emptied: what was sent is not lost
         listing = listed(shelf, chat.number)
         yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), listing)
@@ -106,7 +107,7 @@ def ask_again(
         return
     before, kept = chat, False
     # With the place of the old one in the history, from which a stop before the first word takes it back.
-    asked = Exchange(draft, question, question_id=old.question_id)
+    asked = Exchange(draft, question, question_id=old.question_id, settings=settings)
     chat = replace(chat, transcript=(*chat.transcript[:place], asked), failed=None)
     try:
         yield working(chat, gr.MultimodalTextbox(submit_btn=False, stop_btn=True))

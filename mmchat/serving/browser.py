@@ -19,6 +19,9 @@ CSS = """
 #chat .bot.message:has(.choice) { display: flex; flex-wrap: wrap; gap: 0.5rem 1rem; }
 #chat .bot.message:has(.choice) > .message { flex: 1 1 100%; }
 #chat .bot.message:has(.choice) > .message:has(.choice) { flex: 1 1 14rem; width: auto; margin: 0; }
+#players .prose { display: flex; flex-wrap: wrap; align-items: center; gap: 0.25rem 0.75rem; }
+#players:not(:has(audio)) { display: none; }
+#players audio { height: 2rem; max-width: 100%; }
 /* The share button that Gradio puts beside uploads would send them to a public server, and what it makes of a message
    that was edited beside them never arrives. */
 #chat .message-buttons:has(.download-link) { display: none; }
@@ -62,9 +65,24 @@ _COPY_WORDS = r"""
     const write = clipboard && clipboard.writeText.bind(clipboard);
     if (write) clipboard.writeText = (text) => write(copying ? words(text) : text);
 """
-# Gradio leaves pictures of the chat without a name for screen readers, whatever it is given.
+PLAYERS = """(message) => {
+    const list = document.createElement('div');
+    for (const file of message.files) {
+        if (!/^audio\\//.test(file.mime_type) && !/\\.(wav|mp3|flac|ogg|oga|opus|aiff?|m4a|webm)$/i.test(file.orig_name)) continue;
+        const name = list.appendChild(document.createElement('span'));
+        name.textContent = file.orig_name;
+        const player = list.appendChild(document.createElement('audio'));
+        player.setAttribute('controls', '');
+        player.setAttribute('aria-label', file.orig_name);
+        player.setAttribute('src', file.url);
+    }
+    return list.innerHTML;
+}"""
+"""A player for each clip of the message that is being written; Gradio shows a note in its place."""
+# Gradio leaves pictures of the chat and of the composer without a name for screen readers, whatever it is given.
 BEGIN = f"""() => {{
-    const name = () => document.querySelectorAll('#chat img[alt=""]').forEach((picture) => {{
+    const bare = '#chat img[alt=""], #composer .thumbnail-item img[alt=""]';
+    const name = () => document.querySelectorAll(bare).forEach((picture) => {{
         picture.alt = decodeURIComponent(picture.src.split('/').pop());
     }});
     new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});

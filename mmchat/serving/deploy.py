@@ -7,7 +7,7 @@ from importlib.metadata import requires, version
 from pathlib import Path
 from textwrap import shorten
 
-from mmchat.checkpoints.bundled import BUNDLED, bundled_folder
+from mmchat.checkpoints.bundled import BUNDLED, SAMPLES, bundled_folder, sample
 from mmchat.checkpoints.presets import presets_folder
 from mmchat.errors import CheckpointError, UserError
 
@@ -82,6 +82,7 @@ def space_files(model: str | None = None) -> dict[str, Path | bytes]:
         if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] not in ("assets", "configs"):
             files[f"mmchat/{inside.as_posix()}"] = path
     files |= {f"mmchat/assets/{BUNDLED}/{path.name}": path for path in sorted(bundled_folder().iterdir())}
+    files |= {f"mmchat/assets/{name}": sample(name) for name in SAMPLES}
     return files | {f"mmchat/configs/models/{path.name}": path for path in sorted(presets_folder().glob("*.yaml"))}
 
 

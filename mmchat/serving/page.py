@@ -16,7 +16,8 @@ from mmchat.errors import BusyError, MmchatError
 from mmchat.serving import answers
 from mmchat.serving.answers import View
 from mmchat.serving.backing import Backing
-from mmchat.serving.browser import BEGIN, LINKED, MARK_ADDRESS, READ_ALOUD
+from mmchat.serving.browser import BEGIN, LINKED, MARK_ADDRESS, PLAYERS, READ_ALOUD
+from mmchat.serving.examples import example, examples_for
 from mmchat.serving.lent import AnyAssistant
 from mmchat.serving.panels import Correcting, Looking
 from mmchat.serving.settings import Settings
@@ -40,8 +41,6 @@ ANSWERS_AT_ONCE = 16
 """Answers that are written at the same time; other tabs wait in a queue and see their place in it."""
 MOST_WAITING = 256
 """Others are told that the queue is full."""
-EXAMPLES = ("where does a penguin live?", "what sound does a cow make?", "what is a hammer for?")
-"""Questions for an empty chat, which the bundled model can answer."""
 FORMULAS = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -78,6 +77,7 @@ def build_page(backing: Backing) -> gr.Blocks:
         correcting = Correcting()
         looking = Looking()
         notice = gr.Markdown(elem_id="notice", container=False)
+        players = gr.HTML(elem_id="players", container=False, padding=False)
         composer = gr.MultimodalTextbox(
             placeholder=WORDS("ask"),
             label=WORDS("message"),
@@ -89,6 +89,7 @@ def build_page(backing: Backing) -> gr.Blocks:
             autofocus=True,
             elem_id="composer",
         )
+        composer.change(None, composer, players, js=PLAYERS, api_visibility="private")
         number = gr.Number(visible="hidden")
         number.change(None, number, None, js=MARK_ADDRESS, api_visibility="private")
         view = [chat, bubbles, composer, sidebar.listing, number]
@@ -140,8 +141,8 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar, linked: A
         settings = Settings.of((system, temperature, top_p, repetition_penalty, seed, max_new_tokens, choices, model))
         yield from answered(request, draft, before, settings)
 
-    def example(what: gr.SelectData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
-        yield from answered(request, Draft(str(what.value["text"])), before, Settings.of(settings))
+    def ask_example(what: gr.SelectData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
+        yield from answered(request, example(str(what.value["text"])), before, Settings.of(settings))
 
     def retry(what: gr.RetryData, request: gr.Request, before: Chat, *settings: Any) -> Iterator[View]:
         chosen = Settings.of(settings)
@@ -189,7 +190,7 @@ def _wire_answers(backing: Backing, view: list[Any], sidebar: Sidebar, linked: A
     editing = bubbles.edit(edit, given, view, **common, **private)
     answering = [
         composer.submit(ask, [composer, *given], view, api_name="ask", **common),
-        bubbles.example_select(example, given, view, **common, **private),
+        bubbles.example_select(ask_example, given, view, **common, **private),
         retrying,
         editing,
     ]
@@ -232,7 +233,7 @@ def _opening(backing: Backing) -> Callable[..., tuple[Any, ...]]:
             about, first = _unable(error, phrases), {}
         else:
             about = _about(info, phrases)
-            first = {"placeholder": info.knows, "examples": [{"text": text} for text in EXAMPLES]}
+            first = {"placeholder": info.knows, "examples": examples_for(info, phrases)}
         bubbles = gr.Chatbot(value=to_bubbles(chat), feedback_value=feedback_of(chat.transcript), **first)
         return (
             about,

@@ -74,14 +74,16 @@ class Looking:
             backing: what the page stands on.
             chat: the state of the tab.
             linked: the number of the bubble whose link was pressed.
-            system: the system prompt.
-            model: the name of the one that is looked into.
+            system: the system prompt of the conversation.
+            model: the name of the one that answers it.
         """
 
         def show(request: gr.Request, asked: tuple[Any, float], now: Chat, word: str, system: str, model: str) -> Any:
             """The map, or a problem on the page; it costs as much as many answers, and is limited as one."""
             try:
                 place = place_of(now.transcript, asked[0])
+                if (then := now.transcript[place].settings) is not None:  # they may have been changed since
+                    system, model = then.system, then.model
                 with backing.limits.answering(backing.visitors.caller(request)):
                     return backing.look(model, now.transcript[: place + 1], word, system)
             except MmchatError as error:

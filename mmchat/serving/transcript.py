@@ -19,6 +19,7 @@ from mmchat.history.store import NONE, Feedback, Turn
 from mmchat.inputs.audio import AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, load_media
+from mmchat.serving.settings import Settings
 from mmchat.serving.words import ENGLISH, Phrases
 
 WAITING = "…"
@@ -68,6 +69,7 @@ class Exchange:
         feedback: what the person thought of the answer.
         question_id: of the question in the history; None where it is not kept.
         answer_id: of the answer, likewise.
+        settings: under which it was answered; None for one of a conversation that was kept, which are those of its end.
     """
 
     draft: Draft
@@ -78,6 +80,7 @@ class Exchange:
     feedback: Feedback = NONE
     question_id: int | None = None
     answer_id: int | None = None
+    settings: Settings | None = None
 
 
 Transcript = tuple[Exchange, ...]

@@ -32,6 +32,8 @@ class Phrases:
     keep: str
     looked: str
     take_back: str
+    by_voice: str
+    """An example that is a clip without words."""
     parameters: str
     context: str
     picture: str
@@ -58,6 +60,7 @@ ENGLISH = Phrases(
     keep="Keep answer {number}",
     looked="Where it looked",
     take_back="Take back",
+    by_voice="a picture, and a spoken question",
     parameters="{millions} million parameters",
     context="context {tokens} tokens",
     picture="a picture {tokens}",
@@ -80,6 +83,7 @@ CHINESE = Phrases(
     keep="保留回答 {number}",
     looked="它看了哪里",
     take_back="收回",
+    by_voice="一张图片,用语音提问",
     parameters="{millions}M 参数",
     context="上下文 {tokens} 个 token",
     picture="每张图片 {tokens} 个",

@@ -86,7 +86,7 @@ def visit(chromium: Browser, address: str, assistant: Pausing) -> Iterator[Visit
         return Tab(page, address).open()
 
     yield visit
-    assistant.seconds = 0.0
+    assistant.seconds, assistant.said = 0.0, ""
     for context in contexts:
         context.close()
     assert complaints == []

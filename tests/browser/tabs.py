@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mimetypes
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,18 @@ from mmchat import Assistant
 from mmchat.assistant import Reply, ReplyStream
 
 ASSETS = Path(__file__).parents[2] / "assets"
+_BRING = """([event, files]) => {
+    const data = new DataTransfer();
+    for (const [name, type, content] of files) {
+        const bytes = Uint8Array.from(atob(content), (each) => each.charCodeAt(0));
+        data.items.add(new File([bytes], name, { type }));
+    }
+    const about = { bubbles: true, cancelable: true };
+    const told = event === 'paste'
+        ? new ClipboardEvent(event, { ...about, clipboardData: data })
+        : new DragEvent(event, { ...about, dataTransfer: data });
+    document.querySelector('#composer textarea').dispatchEvent(told);
+}"""
 
 
 @dataclass
@@ -23,9 +37,13 @@ class Pausing:
 
     assistant: Assistant = field(default_factory=Assistant.load)
     seconds: float = 0.0
+    said: str = ""
+    """In the place of what the model says, which knows neither formulas nor code."""
 
     def stream(self, *given: Any, **options: Any) -> ReplyStream:
         stream = self.assistant.stream(*given, **options)
+        if self.said:
+            return ReplyStream(self._said(stream), stream.close)
         return ReplyStream(self._slowly(stream), stream.close) if self.seconds else stream
 
     def _slowly(self, stream: ReplyStream) -> Generator[str, None, Reply]:
@@ -34,6 +52,13 @@ class Pausing:
             time.sleep(self.seconds)
         assert stream.reply is not None
         return stream.reply
+
+    def _said(self, stream: ReplyStream) -> Generator[str, None, Reply]:
+        for _ in stream:
+            pass
+        assert stream.reply is not None
+        yield self.said
+        return replace(stream.reply, text=self.said)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.assistant, name)
@@ -55,6 +80,12 @@ class Tab:
         for number, file in enumerate(files, start=1):
             self.page.locator("#composer input[type=file]").first.set_input_files(str(file))
             expect(self.page.locator("#composer .thumbnail-item")).to_have_count(number)
+
+    def bring(self, event: str, *files: Path) -> None:
+        """Paste files into the composer, or drop them on it, as a browser tells a page of it."""
+        contents = [(file.name, mimetypes.guess_type(file)[0], b64encode(file.read_bytes()).decode()) for file in files]
+        self.page.evaluate(_BRING, [event, contents])
+        expect(self.page.locator("#composer .thumbnail-item")).to_have_count(len(files))
 
     def type(self, text: str) -> None:
         box = self.page.locator("#composer textarea")

@@ -45,6 +45,41 @@ def test_what_is_attached_can_be_removed_before_it_is_sent(tab: Tab) -> None:
     assert "cat.png" not in answer
 
 
+def test_a_clip_can_be_heard_before_it_is_sent(tab: Tab) -> None:
+    tab.attach(CAT, QUESTION)
+    expect(tab.page.locator("#composer .thumbnail-item img")).to_have_attribute("alt", "cat.png")
+    player = tab.page.locator("#players audio")
+    expect(player).to_have_attribute("aria-label", "question.wav")
+    tab.page.wait_for_function("document.querySelector('#players audio').duration > 1")
+    tab.page.locator("#composer button[aria-label='Remove file']").last.click()
+    expect(player).to_have_count(0)
+    expect(tab.page.locator("#players")).to_be_hidden()
+    expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("event", "files"), [("paste", (CAT, CARROT)), ("drop", (CAT, QUESTION, CARROT))])
+def test_what_is_pasted_or_dropped_is_sent_in_its_order(tab: Tab, event: str, files: tuple[Path, ...]) -> None:
+    tab.bring(event, *files)
+    receipt = tab.ask("what do the pictures show?").splitlines()[-1]
+    assert re.findall(r"\w+\.(?:png|wav)", receipt) == [file.name for file in files]
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "coast"), (1, "cat.png → 16 tokens"), (2, "question.wav 1.2 s → ")])
+def test_an_example_is_asked_by_a_click(tab: Tab, number: int, words: str) -> None:
+    """In writing, about a picture, by voice."""
+    tab.page.locator("#chat .example").nth(number).click()
+    assert words in tab.whole(0)
+
+
+def test_formulas_code_and_tables_are_drawn(tab: Tab, assistant: Pausing) -> None:
+    assistant.said = "So \\(e^{i\\pi} = -1\\):\n\n```python\nprint('<b>1</b>')\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    tab.ask("hello")
+    answer = tab.answers.first
+    expect(answer.locator(".katex")).to_have_count(1)
+    expect(answer.locator("pre code")).to_have_text(re.compile(r"print\('<b>1</b>'\)"))
+    expect(answer.locator("td")).to_have_text(["1", "2"])
+
+
 def test_what_is_said_into_the_microphone_is_answered(tab: Tab) -> None:
     """The question of `question.wav`, by Chromium's microphone; the recorder is empty afterwards."""
     tab.attach(SAILBOAT)
@@ -113,11 +148,15 @@ def test_what_is_copied_is_what_was_said(visit: Visit) -> None:
     assert "first token" not in said
 
 
-def test_an_answer_is_had_again_and_after_an_error_the_message_of_the_error(tab: Tab, tmp_path: Path) -> None:
+def test_an_answer_is_had_again_and_after_an_error_the_message_of_the_error(
+    tab: Tab, assistant: Pausing, tmp_path: Path
+) -> None:
     tab.ask("what is a hammer for?")
+    assistant.seconds = 0.1  # otherwise it is there before one can look
     tab.page.get_by_role("button", name="Retry").click()
     expect(tab.page.locator("#composer .stop-button")).to_be_visible()
     expect(tab.page.locator("#composer .submit-button")).to_be_visible()
+    assistant.seconds = 0.0
     answer = tab.whole(0)
     broken = tmp_path / "broken.png"
     broken.write_bytes(CAT.read_bytes()[:200])
@@ -142,8 +181,19 @@ def test_an_earlier_message_is_taken_back_with_its_picture_to_be_edited(tab: Tab
     assert "cat.png → 16 tokens" in tab.ask("where does it live?")
 
 
+def test_a_reload_in_the_middle_of_an_answer_finds_what_was_shown(tab: Tab, assistant: Pausing) -> None:
+    assistant.seconds = 0.5
+    tab.type("tell me about a whale")
+    expect(tab.answers.first).to_contain_text("whale")
+    tab.page.reload()
+    expect(tab.messages.first).to_contain_text("tell me about a whale")
+    expect(tab.answers.first).to_contain_text("whale")
+    assistant.seconds = 0.0
+    assert "tokens" in tab.ask("what is a hammer for?")
+
+
 def test_a_reload_finds_the_chat(tab: Tab) -> None:
-    """With its picture, in the middle of an answer as well as after it."""
+    """With its picture."""
     answer = tab.ask("what is this?", CAT)
     expect(tab.page).to_have_url(re.compile(r"\?chat=\d+$"))
     tab.page.reload()

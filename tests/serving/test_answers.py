@@ -391,7 +391,8 @@ def test_a_conversation_is_opened_as_it_was(
     assert exchange.draft.text == "this?"
     shown = [part.digest for part in exchange.draft.to_message().media]
     assert shown == [part.digest for part in exchange.question.media] == [part.digest for part in before.question.media]
-    assert replace(exchange, draft=before.draft) == before
+    assert before.settings == settings
+    assert replace(exchange, draft=before.draft, settings=settings) == before
     assert opened.number == chat.number
 
 
