@@ -168,6 +168,19 @@ def test_an_answer_without_a_word_is_none(history: History) -> None:
     assert history.messages(conversation) == [Message.user("what is this?")]
 
 
+def test_the_newest_message_is_the_last_that_says_something(history: History) -> None:
+    number = history.begin("one")
+    assert history.newest(number, "one") == 0
+    assert history.newest(number) is history.newest(number + 1) is None, "somebody else's, or not there"
+    question = history.add(number, Message.user(picture()))
+    answer = history.begin_answer(number)
+    assert history.newest(number, "one") == question
+    history.write(answer, " ")
+    assert history.newest(number, "one") == question == history.turns(number, "one")[-1].id
+    history.write(answer, "a dot")
+    assert history.newest(number, "one") == answer == history.turns(number, "one")[-1].id
+
+
 def test_what_is_thought_of_an_answer_is_kept_with_it(history: History) -> None:
     conversation = said(history, "what is this?")
     answer = history.begin_answer(conversation)

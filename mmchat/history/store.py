@@ -175,6 +175,19 @@ class History:
                 turns.append(Turn(number, message, whole, Feedback(**given)))
         return turns
 
+    def newest(self, conversation: int, owner: str = "") -> int | None:
+        """The last message of a conversation that `turns` has, 0 where it has none.
+
+        None where there is no such conversation, or it is somebody else's.
+        """
+        rows = self._rows(
+            "SELECT m.id, m.role, m.text FROM conversation c LEFT JOIN message m ON m.conversation = c.id"
+            " WHERE c.id = ? AND c.owner = ? ORDER BY m.id DESC",
+            (conversation, owner),
+        )
+        said = (number for number, role, text in rows if role is not None and (role != "assistant" or text.strip()))
+        return next(said, 0) if rows else None
+
     def messages(self, conversation: int, owner: str = "") -> list[Message]:
         """The messages alone, as an assistant reads them; errors as for `turns`."""
         return [turn.message for turn in self.turns(conversation, owner)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import zip_longest
@@ -55,18 +55,16 @@ def ask(
     """
     before = chat
     try:
+        shelf.check(chat)
         asked = Exchange(draft, draft.to_message(), settings=settings)
         chat = replace(chat, transcript=(*chat.transcript, asked), failed=None)
         chat = shelf.asked(chat, settings)  # before the composer is emptied: what was sent is not lost
         listing = listed(shelf, chat.number)
         yield working(chat, gr.MultimodalTextbox(value=None, submit_btn=False, stop_btn=True), listing)
-        with ExitStack() as stack:
-            streams = [stack.enter_context(closing(each)) for each in _streams(assistant(), chat, settings)]
-            for texts in _paced(_together(streams)):
-                chat = _written(chat, texts)
-                shelf.said(chat.transcript[-1])
-                yield working(chat, listing=listing)
-        yield _finished(chat, streams, shelf, listing)
+        with closing(_answered(assistant(), chat, settings, shelf)) as answered:
+            for chat in answered:
+                whole = chat.transcript[-1].receipt
+                yield resting(chat, listing=listing) if whole else working(chat, listing=listing)
     except Exception as error:
         if chat is not before:
             shelf.cut(chat, chat.transcript[-1])
@@ -99,6 +97,7 @@ def ask_again(
         if chat.failed_at(bubble) is not None:
             yield from ask(assistant, draft, chat, settings, shelf)
             return
+        shelf.check(chat)
         place = place_of(chat.transcript, bubble)
         old = chat.transcript[place]
         question = draft.to_message(old.question.media)
@@ -106,23 +105,23 @@ def ask_again(
         yield resting(chat, chat.phrases.problem(error))
         return
     before, kept = chat, False
+
+    def keep(chat: Chat) -> Chat:
+        nonlocal kept
+        kept = True
+        shelf.cut(chat, old)
+        return shelf.asked(chat, settings)
+
     # With the place of the old one in the history, from which a stop before the first word takes it back.
     asked = Exchange(draft, question, question_id=old.question_id, settings=settings)
     chat = replace(chat, transcript=(*chat.transcript[:place], asked), failed=None)
     try:
         yield working(chat, gr.MultimodalTextbox(submit_btn=False, stop_btn=True))
         drawn = settings.again() if shown is None else settings
-        with ExitStack() as stack:
-            streams = [stack.enter_context(closing(each)) for each in _streams(assistant(), chat, drawn)]
-            for texts in _paced(_together(streams)):
-                if not kept:
-                    chat, kept = _put_down(chat, old, settings, shelf), True
-                chat = _written(chat, texts)
-                shelf.said(chat.transcript[-1])
-                yield working(chat)
-        if not kept:
-            chat, kept = _put_down(chat, old, settings, shelf), True
-        yield _finished(chat, streams, shelf, listed(shelf, chat.number))
+        with closing(_answered(assistant(), chat, drawn, shelf, keep)) as answered:
+            for chat in answered:
+                whole = chat.transcript[-1].receipt
+                yield resting(chat, listing=listed(shelf, chat.number)) if whole else working(chat)
     except Exception as error:
         problem = _problem(error, chat)
         if kept:
@@ -153,14 +152,12 @@ def take_back(bubble: int | Sequence[int], chat: Chat, shelf: Shelf) -> View:
 
     Raises:
         UserError: there is no such message any more.
+        HistoryError: as for `Shelf.check`.
     """
     if (failed := chat.failed_at(bubble)) is not None:
         return resting(replace(chat, failed=None), draft=failed)
-    place = place_of(chat.transcript, bubble)
-    last = chat.transcript[place]
-    shelf.cut(chat, last)
-    chat = replace(chat, transcript=chat.transcript[:place])
-    return resting(chat, draft=last.draft, listing=listed(shelf, chat.number))
+    shelf.check(chat)
+    return _taken_back(place_of(chat.transcript, bubble), chat, shelf)
 
 
 def choose(bubble: int | Sequence[int], number: int, chat: Chat, shelf: Shelf) -> View:
@@ -196,7 +193,7 @@ def settle(chat: Chat, shelf: Shelf) -> View:
         return resting(chat, listing=listed(shelf, chat.number))
     last = chat.transcript[-1]
     if not last.answer:
-        return take_back(2 * (len(chat.transcript) - 1), chat, shelf)
+        return _taken_back(len(chat.transcript) - 1, chat, shelf)
     return resting(chat.put(-1, replace(last, receipt=chat.phrases.stopped)), listing=listed(shelf, chat.number))
 
 
@@ -235,20 +232,41 @@ def listed(shelf: Shelf, number: int | None, search: str = "") -> Any:
     return gr.Radio(choices=found, value=number if number in [each for _, each in found] else None)
 
 
-def _put_down(chat: Chat, old: Exchange, settings: Settings, shelf: Shelf) -> Chat:
-    """The last question of a chat in the history, in the place of an old one and of all behind that."""
-    shelf.cut(chat, old)
-    return shelf.asked(chat, settings)
+def _taken_back(place: int, chat: Chat, shelf: Shelf) -> View:
+    last = chat.transcript[place]
+    shelf.cut(chat, last)
+    chat = replace(chat, transcript=chat.transcript[:place])
+    return resting(chat, draft=last.draft, listing=listed(shelf, chat.number))
 
 
-def _finished(chat: Chat, streams: Sequence[ReplyStream], shelf: Shelf, listing: Any) -> View:
-    """The answer is whole."""
+def _answered(
+    assistant: AnyAssistant, chat: Chat, settings: Settings, shelf: Shelf, keep: Callable[[Chat], Chat] | None = None
+) -> Generator[Chat, None, None]:
+    """The chat each time there is more of its last answer, and at last with the whole of it and its receipt.
+
+    Args:
+        assistant: answers.
+        chat: ends with what is asked.
+        settings: how it is answered.
+        shelf: where the answer is kept as far as it has come.
+        keep: puts the question there with the first word, if it is not there yet.
+    """
+    with ExitStack() as stack:
+        streams = [stack.enter_context(closing(each)) for each in _streams(assistant, chat, settings)]
+        for texts in _paced(_together(streams)):
+            if keep:
+                chat, keep = keep(chat), None
+            chat = _written(chat, texts)
+            shelf.said(chat.transcript[-1])
+            yield chat
+    if keep:
+        chat = keep(chat)
     replies = [stream.reply for stream in streams if stream.reply is not None]
-    chat = _answered(chat, replies)
+    chat = _whole(chat, replies)
     shelf.said(chat.transcript[-1], replies[0])
     if chat.transcript[-1].choices:
         shelf.judged(chat, chat.transcript[-1])
-    return resting(chat, listing=listing)
+    yield chat
 
 
 def _problem(error: Exception, chat: Chat) -> str:
@@ -289,7 +307,8 @@ def _written(chat: Chat, texts: Sequence[str]) -> Chat:
     return chat.put(-1, replace(chat.transcript[-1], answer=texts[0], choices=choices))
 
 
-def _answered(chat: Chat, replies: Sequence[Reply]) -> Chat:
+def _whole(chat: Chat, replies: Sequence[Reply]) -> Chat:
+    """With the receipt, by which an answer is known to be whole."""
     chat = _written(chat, [reply.text for reply in replies])
     last = chat.transcript[-1]
     thought = replace(last.feedback, choices=last.choices)

@@ -48,6 +48,11 @@ _FOLLOW = """
         window.mmchatLinked = Number(bubble);
         document.getElementById(act).click();
     }, true);
+    document.addEventListener('keydown', (event) => {
+        if (event.key !== ' ' || !event.target.matches('#chat small a[role=button]')) return;
+        event.preventDefault();
+        event.target.click();
+    });
 """
 # Gradio copies the Markdown of all parts of a bubble: the line under an answer, and words with marks as entities.
 _COPY_WORDS = r"""
@@ -67,8 +72,9 @@ _COPY_WORDS = r"""
 """
 PLAYERS = """(message) => {
     const list = document.createElement('div');
-    for (const file of message.files) {
-        if (!/^audio\\//.test(file.mime_type) && !/\\.(wav|mp3|flac|ogg|oga|opus|aiff?|m4a|webm)$/i.test(file.orig_name)) continue;
+    const sounds = /\\.(wav|mp3|flac|ogg|oga|opus|aiff?)$/i;  // some systems do not know the type of the last ones
+    const heard = (file) => /^audio\\//.test(file.mime_type) || sounds.test(file.orig_name);
+    for (const file of message.files.filter(heard)) {
         const name = list.appendChild(document.createElement('span'));
         name.textContent = file.orig_name;
         const player = list.appendChild(document.createElement('audio'));

@@ -48,6 +48,19 @@ class Shelf:
 
     # -------------------------------------------------------------------------------------------------------- answers
 
+    def check(self, chat: Chat) -> None:
+        """Nothing may be put behind a conversation that goes on elsewhere, or be taken from it.
+
+        Raises:
+            HistoryError: another tab, or the command line, changed it since.
+        """
+        changed = False
+        with self._noted() as history:
+            if history is not None and chat.number is not None:
+                changed = history.newest(chat.number, self._owner) != chat.newest
+        if changed:
+            raise HistoryError(self.phrases.changed)
+
     def asked(self, chat: Chat, settings: Settings) -> Chat:
         """Keep the last question of a chat, with a place for its answer."""
         with self._noted() as history:

@@ -100,6 +100,15 @@ class Chat:
         """The message that was answered by an error, if that bubble, counted as for `place_of`, shows it."""
         return self.failed if _place(bubble) == len(self.transcript) else None
 
+    @property
+    def newest(self) -> int:
+        """The last message with words or media in the history, 0 where none is kept; as of `History.newest`."""
+        for each in reversed(self.transcript):
+            number = each.answer_id if each.answer.strip() else each.question_id
+            if number is not None:
+                return number
+        return 0
+
     def put(self, place: int, exchange: Exchange) -> Chat:
         """With another exchange in a place."""
         exchanges = list(self.transcript)

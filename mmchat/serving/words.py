@@ -41,6 +41,8 @@ class Phrases:
     where_it_looked: str
     """What a map of it can tell, and what not."""
     not_kept: str
+    changed: str
+    """Of a conversation, from elsewhere."""
     failed: str
     """An error that is nobody's to mend but the host's."""
     problems: Mapping[type[MmchatError], str]
@@ -72,6 +74,7 @@ ENGLISH = Phrases(
         "needs no looking at any more."
     ),
     not_kept="nothing more is kept: {error}",
+    changed="this conversation was changed in another tab or program: copy what you typed, and reload the page",
     failed="something went wrong on our side; the server's log says what",
     problems={},
 )
@@ -94,6 +97,7 @@ CHINESE = Phrases(
         "蓝色:解码器在回答时看的地方。看了不一定对回答有用,而已经读过的内容不需要再看。"
     ),
     not_kept="此后的内容不再保存:{error}",
+    changed="这个对话已在其他标签页或程序中更改,请复制已输入的内容并重新加载页面",
     failed="我们这边出了问题,详情见服务器日志",
     problems={
         ImageError: "这张图片无法使用,请换一张:",

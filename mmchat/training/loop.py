@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor, nn
 
-from mmchat.errors import ConfigError, TrainingError
+from mmchat.errors import TrainingError
 from mmchat.training import parallel
 from mmchat.training.curve import Curve, Point
+from mmchat.training.optimizer import build_optimizer
 from mmchat.training.settings import (
     ChatStage,
     ContrastiveStage,
@@ -86,7 +87,7 @@ def fit(stage: GradientStage[Any], config: GradientConfig, console: Console) -> 
         TrainingError: the loss or its gradient is not a number; it names the step and the file that keeps its batch.
     """
     files = RunFiles(config.out)
-    optimizer = _optimizer(stage, config.optimizer)
+    optimizer = build_optimizer(stage.module, stage.components(), config.optimizer)
     step, seconds = load_state(files.state, stage.module, optimizer)
     share = first_share = _budget_used(config, step, seconds)
     _train_mode(stage.module)
@@ -190,28 +191,6 @@ def _train_mode(module: nn.Module) -> None:
         weights = list(part.parameters())
         if weights and not any(weight.requires_grad for weight in weights):
             part.eval()
-
-
-def _optimizer(stage: GradientStage[Any], config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW whose groups say with which `share` of the rate they learn; vectors, biases and norms are not decayed.
-
-    Raises:
-        ConfigError: a rate of a component that the stage does not have.
-    """
-    parts = stage.components()
-    if absent := config.rates.keys() - parts.keys():
-        raise ConfigError(f"optimizer.rates: this stage has no {' and no '.join(sorted(absent))}")
-    shares = {weight: share for name, share in config.rates.items() for weight in parts[name].parameters()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for weight in stage.module.parameters():
-        if weight.requires_grad:
-            decay = config.weight_decay if weight.ndim > 1 else 0.0
-            groups.setdefault((shares.get(weight, 1.0), decay), []).append(weight)
-    return torch.optim.AdamW(
-        [{"params": weights, "weight_decay": decay, "share": share} for (share, decay), weights in groups.items()],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-    )
 
 
 def _schedule(config: OptimizerConfig, share: float) -> float:

@@ -13,8 +13,10 @@ from mmchat.errors import ConfigError
 
 
 class OptimizerConfig(Frozen):
-    """AdamW with warm-up and cosine decay over the budget."""
+    """AdamW, or Muon beside it, with warm-up and cosine decay over the budget."""
 
+    matrices: Literal["adamw", "muon"] = "adamw"
+    """How the matrices of layers learn; all else, and heads that are thrown away, learn by AdamW."""
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup: Share = 0.02

@@ -72,7 +72,9 @@ def test_an_example_is_asked_by_a_click(tab: Tab, number: int, words: str) -> No
 
 
 def test_formulas_code_and_tables_are_drawn(tab: Tab, assistant: Pausing) -> None:
-    assistant.said = "So \\(e^{i\\pi} = -1\\):\n\n```python\nprint('<b>1</b>')\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    assistant.said = (
+        "So \\(e^{i\\pi} = -1\\):\n\n```python\nprint('<b>1</b>')\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
     tab.ask("hello")
     answer = tab.answers.first
     expect(answer.locator(".katex")).to_have_count(1)
@@ -171,14 +173,28 @@ def test_an_answer_is_had_again_and_after_an_error_the_message_of_the_error(
 
 
 def test_an_earlier_message_is_taken_back_with_its_picture_to_be_edited(tab: Tab) -> None:
-    """By keyboard too; it goes on from there."""
+    """By keyboard; it goes on from there."""
     tab.ask("what is this?", CAT)
     tab.ask("what is a hammer for?")
-    tab.messages.first.get_by_role("button", name="Take back").press("Enter")
+    tab.messages.first.get_by_role("button", name="Take back").press("Space")
     expect(tab.page.locator("#composer textarea")).to_have_value("what is this?")
     expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
     expect(tab.answers).to_have_count(0)
     assert "cat.png → 16 tokens" in tab.ask("where does it live?")
+
+
+def test_two_tabs_on_one_conversation_lose_nothing(tab: Tab) -> None:
+    """The one that knows less is told to reload, with what was typed still there."""
+    tab.ask("what is a hammer for?")
+    other = Tab(tab.page.context.new_page(), tab.page.url).open()
+    other.ask("what sound does a cow make?")
+    tab.type("where does a penguin live?")
+    expect(tab.answers.last).to_contain_text("changed in another tab or program")
+    expect(tab.page.locator("#composer textarea")).to_have_value("where does a penguin live?")
+    tab.page.reload()
+    tab.whole(1)
+    tab.ask("where does a penguin live?")
+    expect(tab.messages).to_have_count(3)
 
 
 def test_a_reload_in_the_middle_of_an_answer_finds_what_was_shown(tab: Tab, assistant: Pausing) -> None:

@@ -422,3 +422,23 @@ def test_what_is_somebody_elses_is_not_there(assistant: FakeAssistant, history: 
     assert [each.title for each in one.list("GREET")] == ["greeting"]
     one.delete(number)
     assert one.list() == []
+
+
+def test_a_conversation_that_went_on_in_another_tab_is_neither_added_to_nor_cut(
+    assistant: FakeAssistant, history: History, shelf: Shelf
+) -> None:
+    """What was typed stays; after a reload it goes on from what is there."""
+    first = asked(assistant, shelf, "hello")
+    second = asked(assistant, shelf, "and?", shelf.open(1)[0])
+    there = kept(history)
+    for chat, bubbles, *_, number in (
+        last(answers.ask(lambda: assistant, Draft("what?"), first, Settings(), shelf)),  # type: ignore[arg-type, return-value]
+        last(answers.ask_again(lambda: assistant, 0, first, Settings(), shelf)),  # type: ignore[arg-type, return-value]
+    ):
+        assert (chat.transcript, number) == (first.transcript, 1)
+        assert "changed in another tab or program" in bubbles[-1]["content"][0]["text"]
+    with pytest.raises(HistoryError, match="changed in another tab or program: copy what you typed, and reload"):
+        answers.take_back(0, first, shelf)
+    assert kept(history) == there
+    asked(assistant, shelf, "then?", second)
+    assert kept(history)[-2:] == ["user: then?", "assistant: message 5: then?"]

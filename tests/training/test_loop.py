@@ -150,15 +150,6 @@ def test_the_rate_that_is_used_is_that_of_the_schedule(
     assert rates == pytest.approx([0.01 * 0.001 / 0.501, 0.01 * 0.251 / 0.501, 0.01, 0.005])
 
 
-def test_matrices_decay_and_nothing_else_does(budget: Budget) -> None:
-    stage = Toy()
-    decayed, free = loop._optimizer(stage, budget(max_steps=1).optimizer).param_groups
-    assert {weight.ndim for weight in decayed["params"]} == {2}
-    assert {weight.ndim for weight in free["params"]} == {1}
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.01, 0.0)
-    assert len(decayed["params"]) + len(free["params"]) == len(list(stage.module.parameters()))
-
-
 def test_a_budget_of_steps(budget: Budget, state: Path, screen: Console) -> None:
     stage = Toy()
     fit(stage, budget(max_steps=5), screen)
