@@ -318,6 +318,24 @@ def test_a_request_cannot_name_a_file_of_the_host(address: str, assistant: FakeA
     assert httpx.get(f"{address}gradio_api/file={secret}").status_code == 403
 
 
+def test_files_are_served_that_were_uploaded_and_no_others(address: str, picture: Path, tmp_path: Path) -> None:
+    """Not by a way around through the folder of an upload, nor by a link in it, nor what stands where it was begun."""
+    sent = httpx.post(f"{address}gradio_api/upload", files={"files": ("dot.png", picture.read_bytes())})
+    upload = Path(sent.json()[0])
+    served = f"{address}gradio_api/file="
+    assert httpx.get(f"{served}{upload}").content == picture.read_bytes()
+    secret, link = tmp_path / "secret.txt", upload.with_name("link.txt")
+    secret.write_text("for nobody")
+    link.symlink_to(secret)
+    up = [".."] * (len(upload.parts) - 2)
+    around = upload.parent.joinpath(*up, *secret.parts[1:])
+    assert around.read_text() == "for nobody"
+    for path in (secret, link, around, str(around).replace("..", "%2e%2e"), "pyproject.toml"):
+        answer = httpx.get(f"{served}{path}")
+        assert answer.status_code in (403, 404), path
+        assert "for nobody" not in answer.text
+
+
 def test_the_page_needs_nothing_from_other_hosts(address: str) -> None:
     html = httpx.get(address).text
     loaded = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(https?:)?//([^"/]+)', html)
