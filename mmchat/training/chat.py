@@ -42,7 +42,7 @@ Conversations = tuple[list[MixedSequence], Tensor]
 _GRID = SAMPLE_RATE * 32 // 100  # clips end on a grid of 0.32 s: many of a batch run through the encoder at once
 
 _BATCHES_SORTED = 8
-_CHARACTERS = {"image": 24, "audio": 72}
+_CHARACTERS = {"image": 24, "audio": 144}
 
 
 class ChatTraining(GradientStage[Conversations]):
