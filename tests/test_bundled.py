@@ -28,7 +28,7 @@ def test_samples_are_named(assistant: Assistant, name: str) -> None:
 def test_a_spoken_question_needs_no_text(assistant: Assistant, name: str) -> None:
     reply = assistant.reply([ASSETS / f"{name}.png", ASSETS / "question.wav"])
     assert name in reply.text
-    assert [str(receipt) for receipt in reply.media] == [f"{name}.png → 16 tokens", "question.wav 1.2 s → 8 tokens"]
+    assert [str(receipt) for receipt in reply.media] == [f"{name}.png → 16 tokens", "question.wav 1.2 s → 16 tokens"]
 
 
 def test_facts_need_no_media(assistant: Assistant) -> None:
