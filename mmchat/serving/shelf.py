@@ -57,7 +57,7 @@ class Shelf:
         changed = False
         with self._noted() as history:
             if history is not None and chat.number is not None:
-                changed = history.newest(chat.number, self._owner) != chat.newest
+                changed = not chat.ends_with(history.newest(chat.number, self._owner))
         if changed:
             raise HistoryError(self.phrases.changed)
 
@@ -68,8 +68,9 @@ class Shelf:
                 number = history.begin(self._owner) if chat.number is None else chat.number
                 history.set_settings(number, settings.model_dump(), self._owner)
                 last = chat.transcript[-1]
-                question, answer = history.add(number, last.question), history.begin_answer(number)
-                return replace(chat, number=number).put(-1, replace(last, question_id=question, answer_id=answer))
+                last = replace(last, question_id=history.add(number, last.question))
+                chat = replace(chat, number=number).put(-1, last)
+                chat = chat.put(-1, replace(last, answer_id=history.begin_answer(number)))
         return chat
 
     def said(self, exchange: Exchange, reply: Reply | None = None) -> None:

@@ -100,14 +100,15 @@ class Chat:
         """The message that was answered by an error, if that bubble, counted as for `place_of`, shows it."""
         return self.failed if _place(bubble) == len(self.transcript) else None
 
-    @property
-    def newest(self) -> int:
-        """The last message with words or media in the history, 0 where none is kept; as of `History.newest`."""
-        for each in reversed(self.transcript):
-            number = each.answer_id if each.answer.strip() else each.question_id
-            if number is not None:
-                return number
-        return 0
+    def ends_with(self, newest: int | None) -> bool:
+        """Whether the newest message in the history, as of `History.newest`, is the last one here.
+
+        Of an answer that could not be written only the question is there.
+        """
+        kept = [each for each in self.transcript if each.question_id is not None]
+        if not kept or newest is None:
+            return newest == 0
+        return newest in (kept[-1].question_id, kept[-1].answer_id)
 
     def put(self, place: int, exchange: Exchange) -> Chat:
         """With another exchange in a place."""

@@ -150,8 +150,13 @@ def test_a_history_that_cannot_be_written_costs_no_answer(
     monkeypatch.setattr(history, "write", full)
     notes: list[str] = []
     shelf = Shelf(history, "", tmp_path, notes.append)
-    assert asked(assistant, shelf, "hello").transcript[-1].answer == "message 1: hello"
+    chat = asked(assistant, shelf, "hello")
+    assert chat.transcript[-1].answer == "message 1: hello"
     assert notes == ["nothing more is kept: the disk is full"]
+    monkeypatch.setattr(history, "begin_answer", full)
+    for text in ("and?", "then?"):  # each message has a shelf of its own
+        chat = asked(assistant, Shelf(history, "", tmp_path, notes.append), text, chat)
+    assert [each.answer for each in chat.transcript[1:]] == ["message 3: and?", "message 5: then?"]
 
 
 def test_without_a_history_nothing_is_kept_and_all_is_answered(assistant: FakeAssistant, nowhere: Shelf) -> None:
@@ -430,6 +435,9 @@ def test_a_conversation_that_went_on_in_another_tab_is_neither_added_to_nor_cut(
     """What was typed stays; after a reload it goes on from what is there."""
     first = asked(assistant, shelf, "hello")
     second = asked(assistant, shelf, "and?", shelf.open(1)[0])
+    retried = last(answers.ask_again(lambda: assistant, 2, second, Settings(), shelf))[0]  # type: ignore[arg-type, return-value]
+    assert not second.ends_with(history.newest(1)), "as long as before, and another answer"
+    second = retried
     there = kept(history)
     for chat, bubbles, *_, number in (
         last(answers.ask(lambda: assistant, Draft("what?"), first, Settings(), shelf)),  # type: ignore[arg-type, return-value]
