@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,27 @@ from mmchat.training.features import FeatureCache
 from mmchat.training.hearings import said_anew
 from mmchat.training.loop import GradientStage, Loss
 from mmchat.training.settings import ChatStage
+from mmchat.training.spelling import HeardWords
 from mmchat.training.start import start_from
 from mmchat.training.views import seen_anew
 
 Waveform = NDArray[np.float32]
-Conversations = tuple[list[MixedSequence], Tensor]
 
 _GRID = SAMPLE_RATE * 32 // 100  # clips end on a grid of 0.32 s: many of a batch run through the encoder at once
 
 _BATCHES_SORTED = 8
 _CHARACTERS = {"image": 24, "audio": 144}
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """A batch."""
+
+    sequences: list[MixedSequence]
+    positions: Tensor
+    """(B, T)"""
+    said: list[list[int] | None]
+    """The words of each clip, as ids, in the order of the clips, None where no row tells them; with `ctc_weight`."""
 
 
 class ChatTraining(GradientStage[Conversations]):
@@ -62,6 +74,8 @@ class ChatTraining(GradientStage[Conversations]):
         unknown = config.repeat.keys() - {row.get("kind") for row in rows}
         if unknown:
             raise DatasetError(f"{config.name}: repeat: no row of {config.data} is {' or '.join(sorted(unknown))}")
+        if config.ctc_weight:
+            _check_transcripts(rows, config)
         rows = [row for row in rows for _ in range(_times(row, config))]
         self._rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
@@ -77,7 +91,12 @@ class ChatTraining(GradientStage[Conversations]):
         for name, component in self.components().items():
             self._start(name, component)
             component.requires_grad_(name in config.train)
-        self.module = self._model.to(device)
+        self._heard = HeardWords(self._model.decoder.width) if config.ctc_weight else None
+        if self._heard is not None and self._model.audio_projector is None:
+            raise ConfigError(
+                f"{config.name}: ctc_weight: {config.model} has no audio_projector, or media leaves it out"
+            )
+        self.module = (self._model if self._heard is None else nn.ModuleList([self._model, self._heard])).to(device)
         if self._model.image_encoder is not None and "image_encoder" in config.train:
             self._model.image_encoder.tower.to(memory_format=torch.channels_last)  # as in the naming stage
         anew = {"audio": config.hear_anew, "image": config.see_anew}
@@ -85,13 +104,15 @@ class ChatTraining(GradientStage[Conversations]):
         self._cache = FeatureCache(self._model, frozen)
 
     def batch(self, step: int) -> Conversations:
-        """Conversations, and (B, T) positions that begin anywhere in the context, so that all positions are learnt."""
+        """Conversations whose positions begin anywhere in the context, so that all positions are learnt."""
         rng = step_random(self._config.seed, step)
-        sequences = [self._read(row, rng) for row in self._alike(step)]
+        rows = self._alike(step)
+        sequences = [self._read(row, rng) for row in rows]
         longest = max(len(sequence) for sequence in sequences)
         room = self._model.decoder.context - longest
         starts = torch.tensor([rng.choice((0, rng.randint(0, room))) for _ in sequences])
-        return sequences, starts[:, None] + torch.arange(longest)
+        said = [] if self._heard is None else [words for row in rows for words in self._said(row)]
+        return Conversations(sequences, starts[:, None] + torch.arange(longest), said)
 
     def _alike(self, step: int) -> list[dict[str, Any]]:
         """The rows of a step: of a few batches drawn together, those of about one length, so that little is padded."""
@@ -105,12 +126,12 @@ class ChatTraining(GradientStage[Conversations]):
         return rows[parts[part] * size : (parts[part] + 1) * size]
 
     def loss(self, batch: Conversations) -> Loss:
-        """Cross entropy of what the assistant says.
+        """Cross entropy of what the assistant says, and with `ctc_weight` CTC of what it hears.
 
         Raises:
             TrainingError: no conversation of the batch has an assistant turn.
         """
-        sequences, positions = batch
+        sequences, positions = batch.sequences, batch.positions
         labels = torch.full(positions.shape, IGNORED)
         for row, sequence in zip(labels, sequences, strict=True):
             row[: len(sequence)] = torch.tensor(sequence.labels)
@@ -126,7 +147,19 @@ class ChatTraining(GradientStage[Conversations]):
         logits = self._model.read(sequences, tokens, positions.to(device), kept.to(device))  # B, K, V
         labels = labels[:, kept].to(device)
         told = labels != IGNORED
-        return Loss(F.cross_entropy(logits[told].float(), labels[told]), int(told.sum()))
+        loss = F.cross_entropy(logits[told].float(), labels[told])
+        if self._heard is not None:
+            clips = [heard for part, heard in zip(media, tokens, strict=True) if isinstance(part, AudioPart)]
+            loss = loss + self._config.ctc_weight * self._ctc(clips, batch.said)
+        return Loss(loss, int(told.sum()))
+
+    def _ctc(self, clips: Sequence[Tensor], said: Sequence[list[int] | None]) -> Tensor:
+        assert self._heard is not None
+        known = [(clip, words) for clip, words in zip(clips, said, strict=True) if words is not None]
+        if not known:
+            return torch.zeros((), device=self._model.decoder.device)
+        words = torch.arange(self._tokenizer.vocab_size, device=self._model.decoder.device)
+        return self._heard(*zip(*known, strict=True), self._model.decoder.embed(words))  # type: ignore[no-any-return]
 
     def components(self) -> Mapping[str, nn.Module]:
         """Every component of the model that its media need."""
@@ -138,6 +171,11 @@ class ChatTraining(GradientStage[Conversations]):
         if not start_from(self._config.start, name, component) and name not in self._config.train:
             folders = ", ".join(str(folder) for folder in self._config.start)
             raise CheckpointError(f"{self._config.name}: {name} is not trained here and stands in none of: {folders}")
+
+    def _said(self, row: dict[str, Any]) -> list[list[int] | None]:
+        """For each clip of a row its words, where the row tells them."""
+        transcripts = row.get("transcripts") or [None] * _clips(row)
+        return [None if text is None else self._tokenizer.encode(text.strip()) for text in transcripts]
 
     def _read(self, row: dict[str, Any], rng: random.Random) -> MixedSequence:
         messages = [Message.from_dict(message, self._config.data) for message in row["messages"]]
@@ -167,6 +205,19 @@ def _dialogues(path: Path) -> list[dict[str, Any]]:
 def _times(row: dict[str, Any], config: ChatStage) -> int:
     """How often a row stands in an epoch: as its kind or its clip asks for, whichever is more."""
     return max(config.repeat.get(row.get("kind", ""), 1), config.repeat_audio if "audio" in _kinds(row) else 1)
+
+
+def _check_transcripts(rows: Sequence[dict[str, Any]], config: ChatStage) -> None:
+    for row in rows:
+        told, clips = row.get("transcripts"), _clips(row)
+        if told is not None and not (
+            isinstance(told, list) and len(told) == clips and all(isinstance(text, str) for text in told)
+        ):
+            raise DatasetError(f'{config.name}: "transcripts" must be a text for each clip ({clips}), not {told!r}')
+
+
+def _clips(row: dict[str, Any]) -> int:
+    return sum(MODALITIES[part["type"]] == "audio" for part in parts_of(row))
 
 
 def _characters(row: dict[str, Any]) -> int:

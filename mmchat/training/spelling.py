@@ -6,10 +6,13 @@ B clips, T features, n cross-modal tokens, D width of the decoder, V size of the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from mmchat.model.projector import Projector
 from mmchat.model.tokenizer import ChatTokenizer
@@ -64,19 +67,52 @@ class Words:
         return self._tokenizer.encode(text.strip())
 
 
+class HeardWords(nn.Module):
+    """CTC loss of cross-modal tokens, beside what a decoder says of them (hybrid CTC/attention, Watanabe et al. 2017).
+
+    The decoder's loss reaches the ear through few words of an answer; this one tells it every word that was said.
+    """
+
+    def __init__(self, width: int) -> None:
+        """For tokens of width D = `width`."""
+        super().__init__()
+        self.silence = nn.Linear(width, 1)
+
+    def forward(self, tokens: Sequence[Tensor], texts: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
+        """The loss a word, a scalar.
+
+        Args:
+            tokens: (n, D) of each clip.
+            texts: the words said in each, as ids of the decoder; none in a clip without speech.
+            embeddings: (V, D) of the decoder; no gradient reaches them.
+        """
+        scores = _word_scores(pad_sequence(list(tokens), batch_first=True), embeddings.detach(), self.silence)
+        return F.ctc_loss(
+            scores.float().log_softmax(-1).transpose(0, 1),  # n, B, V + 1
+            torch.tensor([word for ids in texts for word in ids], dtype=torch.long, device=scores.device),
+            torch.tensor([len(each) for each in tokens]),
+            torch.tensor([len(ids) for ids in texts]),
+            blank=len(embeddings),
+            zero_infinity=True,
+        )
+
+
 class _WordHead(nn.Module):
-    """Scores (B, n, V + 1): how much a cross-modal token resembles each word, and how much it says nothing."""
+    """Features (B, T, Da) to scores (B, n, V + 1), by the projector."""
 
     def __init__(self, projector: Projector, embeddings: Tensor) -> None:
         super().__init__()
         self.projector = projector
         self.silence = nn.Linear(embeddings.shape[1], 1)
         self.embeddings: Tensor
-        embeddings = embeddings.detach().clone()
-        self.register_buffer("embeddings", embeddings, persistent=False)
-        self.sharpness = _SHARPNESS / float(embeddings.square().sum(1).mean())  # a word itself scores about 10
+        self.register_buffer("embeddings", embeddings.detach().clone(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        tokens = self.projector(features)  # B, n, D
-        words = tokens @ self.embeddings.T * self.sharpness  # B, n, V
-        return torch.cat([words, self.silence(tokens)], dim=-1)
+        return _word_scores(self.projector(features), self.embeddings, self.silence)
+
+
+def _word_scores(tokens: Tensor, embeddings: Tensor, silence: nn.Linear) -> Tensor:
+    """(B, n, V + 1): how much a cross-modal token (B, n, D) resembles each word, and how much it says nothing."""
+    sharpness = _SHARPNESS / embeddings.square().sum(1).mean()  # a word itself scores about 10
+    words = tokens @ embeddings.T * sharpness  # B, n, V
+    return torch.cat([words, silence(tokens)], dim=-1)

@@ -77,7 +77,8 @@ def is_from(folder: Path, name: str, component: torch.nn.Module) -> bool:
 
 
 def test_labels_are_what_the_assistant_says(build: Build, tokenizer: ChatTokenizer, dataset: Path) -> None:
-    sequences, positions = build(batch_size=12).batch(0)
+    batch = build(batch_size=12).batch(0)
+    sequences, positions = batch.sequences, batch.positions
     assert len(sequences) == len(positions) == 12
     for sequence in sequences:
         said = [label for label in sequence.labels if label != IGNORED]
@@ -91,7 +92,8 @@ def test_positions_begin_at_zero_or_anywhere_that_the_row_fits(build: Build) -> 
     stage = build()
     starts = []
     for step in range(20):
-        sequences, positions = stage.batch(step)
+        batch = stage.batch(step)
+        sequences, positions = batch.sequences, batch.positions
         longest = max(len(sequence) for sequence in sequences)
         assert torch.equal(positions - positions[:, :1], torch.arange(longest).expand(len(sequences), -1))
         assert 0 <= int(positions.min()) <= int(positions.max()) < 32
@@ -103,21 +105,21 @@ def test_positions_begin_at_zero_or_anywhere_that_the_row_fits(build: Build) -> 
 def test_a_step_has_the_same_batch_again(build: Build) -> None:
     stage = build()
     first, again, other = stage.batch(5), stage.batch(5), stage.batch(6)
-    assert [sequence.ids for sequence in first[0]] == [sequence.ids for sequence in again[0]]
-    assert torch.equal(first[1], again[1])
-    assert [sequence.ids for sequence in first[0]] != [sequence.ids for sequence in other[0]]
+    assert [sequence.ids for sequence in first.sequences] == [sequence.ids for sequence in again.sequences]
+    assert torch.equal(first.positions, again.positions)
+    assert [sequence.ids for sequence in first.sequences] != [sequence.ids for sequence in other.sequences]
 
 
 def test_every_row_once_an_epoch(build: Build) -> None:
     stage = build(batch_size=6)
-    epoch = [sequence.ids for step in (0, 1) for sequence in stage.batch(step)[0]]
+    epoch = [sequence.ids for step in (0, 1) for sequence in stage.batch(step).sequences]
     assert len(epoch) == len(stage._rows) == 12
-    assert sum(len(sequence.spans) for step in (0, 1) for sequence in stage.batch(step)[0]) == 9
+    assert sum(len(sequence.spans) for step in (0, 1) for sequence in stage.batch(step).sequences) == 9
 
 
 def test_clips_end_on_a_grid(build: Build) -> None:
     """Clips of one length run through the encoder at once; the tones of 0.64 s end on the grid of 0.32 s."""
-    clips = [span.media for sequence in build(batch_size=12).batch(0)[0] for span in sequence.spans]
+    clips = [span.media for sequence in build(batch_size=12).batch(0).sequences for span in sequence.spans]
     assert {len(clip.waveform) for clip in clips if isinstance(clip, AudioPart)} == {10_240}
 
 
@@ -125,7 +127,7 @@ def test_clips_are_heard_anew_in_each_step_and_the_same_again(build: Build, star
     """A frozen encoder, too, is asked for what it makes of each hearing, and keeps none."""
 
     def heard(step: int) -> list[str]:
-        spans = [span.media for sequence in stage.batch(step)[0] for span in sequence.spans]
+        spans = [span.media for sequence in stage.batch(step).sequences for span in sequence.spans]
         return sorted(clip.digest for clip in spans if isinstance(clip, AudioPart))
 
     folder = start("start", 7, *COMPONENTS)
@@ -144,7 +146,7 @@ def test_pictures_are_seen_anew_in_each_step_and_the_same_again(build: Build, st
     """As clips are heard anew: encoded each time, and what is frozen keeps none."""
 
     def seen(step: int) -> list[str]:
-        spans = [span.media for sequence in stage.batch(step)[0] for span in sequence.spans]
+        spans = [span.media for sequence in stage.batch(step).sequences for span in sequence.spans]
         return sorted(picture.digest for picture in spans if isinstance(picture, ImagePart))
 
     folder = start("start", 7, *COMPONENTS)
@@ -177,7 +179,7 @@ def test_a_kind_that_is_not_there_is_named(build: Build) -> None:
 def test_a_caption_is_what_the_assistant_says_to_its_picture(build: Build, tokenizer: ChatTokenizer) -> None:
     stage = build(files=("captions.jsonl",), media=("image",), train=("decoder", "image_projector", "image_encoder"))
     assert len(stage._rows) == 6
-    sequences, _ = stage.batch(0)
+    sequences = stage.batch(0).sequences
     for sequence in sequences:
         assert [type(span.media).__name__ for span in sequence.spans] == ["ImagePart"]
         said = tokenizer.decode([label for label in sequence.labels if label != IGNORED])
@@ -198,9 +200,10 @@ def test_the_loss_is_that_of_the_labels_alone(build: Build) -> None:
     """Against each conversation by itself: padding and the rows beside it change nothing."""
     stage = build(batch_size=12)
     stage.module.eval()
-    sequences, positions = stage.batch(0)
+    batch = stage.batch(0)
+    sequences, positions = batch.sequences, batch.positions
     with torch.no_grad():
-        ours = stage.loss((sequences, positions))
+        ours = stage.loss(batch)
         losses = []
         for sequence, row in zip(sequences, positions, strict=True):
             logits = stage.module([sequence], row[None, : len(sequence)])[0, :-1]
@@ -208,6 +211,84 @@ def test_the_loss_is_that_of_the_labels_alone(build: Build) -> None:
     said = torch.cat([loss[torch.tensor(s.labels)[1:] != IGNORED] for loss, s in zip(losses, sequences, strict=True)])
     assert ours.items == len(said)
     torch.testing.assert_close(ours.value, said.mean())
+
+
+def spoken(path: Path, *transcripts: object) -> Path:
+    """Two clips that are asked about in one row, beside a row without any."""
+    turns = [{"type": "audio", "audio": f"audio/{colour}.wav"} for colour in ("red", "blue")]
+    row = dialogue("heard", [*turns, {"type": "text", "text": "which?"}], "red")
+    write_rows(path / "spoken.jsonl", [{**row, "transcripts": list(transcripts)}, dialogue("typed", "hello", "hello")])
+    return path
+
+
+def test_what_is_heard_is_told_to_the_ear_too(build: Build, dataset: Path, tokenizer: ChatTokenizer) -> None:
+    """CTC by the decoder's embeddings, beside the loss of the answer, and with the weight that was asked for."""
+    spoken(dataset, "red", "blue")
+    stage = build(files=("spoken.jsonl",), batch_size=2, ctc_weight=0.5)
+    plain = build(files=("spoken.jsonl",), batch_size=2)
+    batch = stage.batch(0)
+    assert batch.said == [tokenizer.encode("red"), tokenizer.encode("blue")]
+    for each in (stage, plain):
+        each.module.eval()
+    stage._model.load_state_dict(plain._model.state_dict())
+    heard = stage._heard
+    assert heard is not None
+    with torch.no_grad():
+        media = [span.media for sequence in batch.sequences for span in sequence.spans]
+        embeddings = stage._model.decoder.embed(torch.arange(tokenizer.vocab_size))
+        losses = []
+        for tokens, words in zip(stage._model.encode(media), batch.said, strict=True):
+            assert words is not None
+            similar = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
+            scores = torch.cat([similar, heard.silence(tokens)], 1).log_softmax(-1)
+            ids, lengths = torch.tensor([words]), torch.tensor([len(words)])
+            losses.append(F.ctc_loss(scores, ids, torch.tensor([len(tokens)]), lengths, blank=len(embeddings)))
+        ours, without = stage.loss(batch), plain.loss(plain.batch(0))
+    torch.testing.assert_close(ours.value, without.value + 0.5 * torch.stack(losses).mean())
+    assert ours.items == without.items
+
+
+def test_the_ear_learns_from_ctc_though_the_embeddings_do_not(build: Build, dataset: Path) -> None:
+    spoken(dataset, "red", "blue")
+    stage = build(files=("spoken.jsonl",), batch_size=2, ctc_weight=1.0)
+    tokens = stage._model.encode([part for s in stage.batch(0).sequences for part in (x.media for x in s.spans)])
+    words = torch.arange(stage._tokenizer.vocab_size)
+    stage._ctc(tokens, stage.batch(0).said).backward()  # type: ignore[no-untyped-call]
+    assert stage._heard is not None
+    assert all(weight.grad is not None for weight in stage._heard.parameters())
+    assert stage._model.audio_encoder is not None
+    assert any(weight.grad is not None for weight in stage._model.audio_encoder.parameters())
+    assert all(weight.grad is None for weight in stage._model.decoder.parameters())
+    assert stage._model.decoder.embed(words).requires_grad
+
+
+def test_clips_whose_words_no_row_tells_add_nothing(build: Build) -> None:
+    stage, plain = build(batch_size=12, ctc_weight=1.0), build(batch_size=12)
+    plain._model.load_state_dict(stage._model.state_dict())
+    assert torch.equal(stage.loss(stage.batch(0)).value, plain.loss(plain.batch(0)).value)
+
+
+def test_a_clip_without_speech_is_silence_from_end_to_end(build: Build, dataset: Path) -> None:
+    spoken(dataset, "", "")
+    stage = build(files=("spoken.jsonl",), batch_size=2, ctc_weight=1.0)
+    assert stage.batch(0).said == [[], []]
+    assert stage.loss(stage.batch(0)).value.isfinite()
+
+
+@pytest.mark.parametrize("transcripts", [["red"], ["red", "blue", "green"], ["red", 3]])
+def test_transcripts_that_do_not_belong_to_the_clips_are_named(
+    build: Build, dataset: Path, transcripts: list[object]
+) -> None:
+    spoken(dataset, *transcripts)
+    build(files=("spoken.jsonl",), batch_size=2)
+    with pytest.raises(DatasetError, match=r'^chat: "transcripts" must be a text for each clip \(2\), not \[\'red\''):
+        build(files=("spoken.jsonl",), batch_size=2, ctc_weight=1.0)
+
+
+def test_ctc_without_ears_is_refused(build: Build) -> None:
+    train = ("decoder", "image_encoder", "image_projector")
+    with pytest.raises(ConfigError, match=r"chat: ctc_weight: .* has no audio_projector, or media leaves it out"):
+        build(media=("image",), train=train, ctc_weight=1.0)
 
 
 def test_a_batch_without_labels_is_refused(build: Build, tmp_path: Path) -> None:
@@ -261,14 +342,15 @@ def test_any_conversation_of_the_chat_format_trains(
     write_rows(tmp_path / "data" / "dialogues.jsonl", [{"messages": messages}])
     roomy = toy_model.model_copy(update={"decoder": {**toy_model.decoder, "n_positions": 128}})
     stage = build(data=tmp_path / "data", batch_size=1, toy=roomy)
-    (sequence,), positions = stage.batch(0)
+    batch = stage.batch(0)
+    (sequence,) = batch.sequences
     assert [span.media.name for span in sequence.spans] == media
     said = [message["content"] for message in messages if message["role"] == "assistant"]
     learnt = [label for label in sequence.labels if label != IGNORED]
     assert learnt.count(tokenizer.end_id) == len(said)
     assert tokenizer.decode([label for label in learnt if label != tokenizer.end_id]) == "".join(said)
     stage.module.train()  # as the loop does
-    stage.loss(([sequence], positions)).value.backward()
+    stage.loss(batch).value.backward()
     used = {"image" if name.endswith(".png") else "audio" for name in media} | {"decoder"}
     for name, component in stage.components().items():
         gradients = [weight.grad for weight in component.parameters() if weight.grad is not None]
@@ -281,10 +363,11 @@ def test_media_that_stand_in_the_row_itself_train_too(build: Build, dataset: Pat
     inline: dict[str, Any] = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
     write_rows(tmp_path / "dialogues.jsonl", [{"messages": turns([inline], "Red.")}])
     stage = build(data=tmp_path, batch_size=1)
-    (sequence,), positions = stage.batch(0)
+    batch = stage.batch(0)
+    (sequence,) = batch.sequences
     assert [span.media.name for span in sequence.spans] == ["picture"]
     stage.module.train()
-    assert stage.loss(([sequence], positions)).value.isfinite()
+    assert stage.loss(batch).value.isfinite()
 
 
 def test_files_are_read_one_after_another(build: Build, dataset: Path, tmp_path: Path) -> None:
