@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from mmchat.assistant import Assistant
 from mmchat.checkpoints.bundled import BUNDLED
@@ -21,6 +22,7 @@ from mmchat.serving.backing import Backing, Models
 from mmchat.serving.browser import CSS
 from mmchat.serving.lent import AnyAssistant, LentAssistant, gpus_are_lent
 from mmchat.serving.page import build_page
+from mmchat.serving.uploads import BareUploads
 from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
 from mmchat.serving.words import WORDS
 
@@ -135,7 +137,7 @@ def serve(page: gr.Blocks, door: Door) -> str:
         server_name=door.host,
         server_port=_free_port(door.host, door.port),
         auth=signed_in(door.accounts),
-        app_kwargs={"middleware": door.visitors.middleware(secret)},
+        app_kwargs={"middleware": [*door.visitors.middleware(secret), Middleware(BareUploads)]},
         i18n=WORDS,
         share=False,
         quiet=True,

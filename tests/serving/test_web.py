@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import socket
@@ -25,6 +26,7 @@ from PIL import Image
 
 from mmchat.errors import CheckpointError, ContextError, FusionError, UserError
 from mmchat.history.store import History
+from mmchat.inputs.image import load_image
 from mmchat.serving import answers, web
 from mmchat.serving.backing import Backing
 from mmchat.serving.page import build_page
@@ -316,6 +318,23 @@ def test_a_request_cannot_name_a_file_of_the_host(address: str, assistant: FakeA
     assert outcome.text.startswith("event: error")
     assert assistant.asked == []
     assert httpx.get(f"{address}gradio_api/file={secret}").status_code == 403
+
+
+def test_an_upload_loses_what_a_camera_wrote_beside_its_pixels(address: str) -> None:
+    """By the time that the browser knows its name; what follows it in the same upload stays what it was."""
+    photograph, exif = io.BytesIO(), Image.Exif()
+    exif[0x010E] = "taken at the secret place"
+    Image.new("RGB", (8, 8), "orange").save(photograph, "JPEG", exif=exif)
+    files = [("files", ("photo.jpg", photograph.getvalue())), ("files", ("note.wav", b"taken at the secret place"))]
+    sent = httpx.post(f"{address}gradio_api/upload", files=files)
+    upload, other = (Path(path) for path in sent.json())
+    assert b"secret" not in upload.read_bytes()
+    assert load_image(upload).image.size == (8, 8)
+    assert other.read_bytes() == b"taken at the secret place"
+
+
+def test_an_upload_that_is_refused_says_so(address: str) -> None:
+    assert httpx.post(f"{address}gradio_api/upload", content=b"no form").status_code == 400
 
 
 def test_files_are_served_that_were_uploaded_and_no_others(address: str, picture: Path, tmp_path: Path) -> None:
