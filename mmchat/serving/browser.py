@@ -70,6 +70,20 @@ _COPY_WORDS = r"""
     const write = clipboard && clipboard.writeText.bind(clipboard);
     if (write) clipboard.writeText = (text) => write(copying ? words(text) : text);
 """
+# Gradio uploads pasted pictures one by one, and shows them in the order in which they arrive; dropped ones, together.
+_PASTE_TOGETHER = """
+    document.addEventListener('paste', (event) => {
+        const { files, types } = event.clipboardData;
+        const pictures = [...files].filter((file) => file.type.startsWith('image/'));
+        const words = types.includes('text/plain') && types.includes('text/html');  // of a document, with its picture
+        if (pictures.length < 2 || words || !event.target.closest('#composer')) return;
+        event.preventDefault();
+        event.stopPropagation();
+        const dataTransfer = new DataTransfer();
+        pictures.forEach((picture) => dataTransfer.items.add(picture));
+        event.target.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer }));
+    }, true);
+"""
 PLAYERS = """(message) => {
     const list = document.createElement('div');
     const sounds = /\\.(wav|mp3|flac|ogg|oga|opus|aiff?)$/i;  // some systems do not know the type of the last ones
@@ -94,11 +108,12 @@ BEGIN = f"""() => {{
     new MutationObserver(name).observe(document.body, {{ childList: true, subtree: true }});
     {_FOLLOW}
     {_COPY_WORDS}
+    {_PASTE_TOGETHER}
     const off = {json.dumps(MICROPHONE_OFF)};
     return navigator.mediaDevices ? '' : off[navigator.language.startsWith('zh') ? 'zh' : 'en'];
 }}"""
-"""When a tab opens: follows the links of bubbles, copies what was said alone, names what is seen, and says why there is
-no microphone where there is none.
+"""When a tab opens: follows the links of bubbles, copies what was said alone, keeps the order of what is pasted, names
+what is seen, and says why there is no microphone where there is none.
 """
 LINKED = "(_, ...rest) => [window.mmchatLinked, ...rest]"
 """The number of the bubble whose link was pressed, in the place of the first input."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ from mmchat.errors import BusyError, OptionError
 _COOKIE = "mmchat_visitor"
 _YEAR_S = 365 * 24 * 3600
 _MINUTE_S = 60.0
+AN_ADDRESS = 10
+"""How many visitors' worth one address may ask: a school calls from one, and so does a script that drops its cookie."""
 
 
 class _Greeting:
@@ -38,6 +40,15 @@ class _Greeting:
         if scope["type"] == "http" and scope["path"] == "/":
             scope["session"].setdefault("visitor", secrets.token_urlsafe(16))
         await self._app(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom limits are for."""
+
+    name: str
+    address: str | None = None
+    """Where a browser calls from that nothing but its cookie tells from others: without the cookie it is another."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,14 @@ class Visitors:
         session: dict[str, Any] = request.request.scope.get("session", {}) if request.request else {}
         return session.get("visitor")
 
-    def caller(self, request: gr.Request) -> str:
-        """Whom limits are for: the owner, or the address that a program without the cookie calls from."""
-        return self.owner(request) or str(request.client.host)
+    def caller(self, request: gr.Request) -> Caller:
+        """Whom limits are for: the owner, or a program without the cookie, by its address."""
+        address = str(request.client.host)
+        owner = self.owner(request)
+        if not owner:
+            return Caller(address)
+        # In a frame all come from the address of the other site's proxy, and an account says itself who it is.
+        return Caller(owner) if request.username or self.framed else Caller(owner, address)
 
     def middleware(self, secret: str) -> list[Middleware]:
         """What a server needs to tell browsers apart."""
@@ -79,7 +95,7 @@ class Visitors:
 
 
 class Limits:
-    """How much one visitor may ask."""
+    """How much one visitor may ask, and `AN_ADDRESS` times as much all of one address."""
 
     def __init__(self, a_minute: int | None, at_once: int | None, clock: Callable[[], float] = time.monotonic) -> None:
         """None is without a limit."""
@@ -91,33 +107,44 @@ class Limits:
         self._running: dict[str, int] = defaultdict(int)
 
     @contextmanager
-    def answering(self, caller: str) -> Iterator[None]:
+    def answering(self, caller: Caller) -> Iterator[None]:
         """While an answer is given.
 
         Raises:
-            BusyError: the caller has had as many as they may.
+            BusyError: the caller, or others of the same address, have had as many as they may.
         """
-        self._enter(caller)
+        parties = {caller.name: 1}
+        if caller.address is not None:
+            parties[f"from {caller.address}"] = AN_ADDRESS
+        self._enter(parties)
         try:
             yield
         finally:
             with self._lock:
-                self._running[caller] -= 1
-                if not self._running[caller]:
-                    del self._running[caller]
+                for party in parties:
+                    self._running[party] -= 1
+                    if not self._running[party]:
+                        del self._running[party]
 
-    def _enter(self, caller: str) -> None:
+    def _enter(self, parties: Mapping[str, int]) -> None:
+        """Each with how many times the limit it has."""
         now = self._clock()
         with self._lock:
             self._forget(now)
-            asked = self._asked[caller]
-            if self._at_once is not None and self._running[caller] >= self._at_once:
-                raise BusyError(f"{self._at_once} of your messages are being answered: wait for one of them")
-            if self._a_minute is not None and len(asked) >= self._a_minute:
-                wait = asked[0] + _MINUTE_S - now
-                raise BusyError(f"you have sent {len(asked)} messages within a minute: wait {wait:.0f} s")
-            asked.append(now)
-            self._running[caller] += 1
+            for party, times in parties.items():
+                self._check(party, times, now)
+            for party in parties:
+                self._asked[party].append(now)
+                self._running[party] += 1
+
+    def _check(self, party: str, times: int, now: float) -> None:
+        asked, running = self._asked[party], self._running.get(party, 0)
+        if self._at_once is not None and running >= self._at_once * times:
+            whose = "of your messages" if times == 1 else "messages from your address"
+            raise BusyError(f"{running} {whose} are being answered: wait for one of them")
+        if self._a_minute is not None and len(asked) >= self._a_minute * times:
+            who, wait = "you have" if times == 1 else "your address has", asked[0] + _MINUTE_S - now
+            raise BusyError(f"{who} sent {len(asked)} messages within a minute: wait {wait:.0f} s")
 
     def _forget(self, now: float) -> None:
         """What was asked more than a minute ago, and callers of whom nothing is left."""

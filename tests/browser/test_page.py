@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.tabs import ASSETS, Pausing, Tab, Visit
 
 CAT, CARROT, SAILBOAT = (ASSETS / f"{name}.png" for name in ("cat", "carrot", "sailboat"))
 QUESTION = ASSETS / "question.wav"
+BIG = Path("big.png")
 
 
 def test_a_typed_question_is_answered_while_one_watches(tab: Tab, assistant: Pausing) -> None:
@@ -57,8 +59,17 @@ def test_a_clip_can_be_heard_before_it_is_sent(tab: Tab) -> None:
     expect(tab.page.locator("#composer .thumbnail-item")).to_have_count(1)
 
 
-@pytest.mark.parametrize(("event", "files"), [("paste", (CAT, CARROT)), ("drop", (CAT, QUESTION, CARROT))])
-def test_what_is_pasted_or_dropped_is_sent_in_its_order(tab: Tab, event: str, files: tuple[Path, ...]) -> None:
+@pytest.mark.parametrize(
+    ("event", "files"),
+    [("paste", (CARROT,)), ("paste", (BIG, CAT, CARROT, SAILBOAT)), ("drop", (CAT, QUESTION, CARROT))],
+    ids=["paste one", "paste several", "drop"],
+)
+def test_what_is_pasted_or_dropped_is_sent_in_its_order(
+    tab: Tab, event: str, files: tuple[Path, ...], tmp_path: Path
+) -> None:
+    """Though the first takes longest to arrive."""
+    Image.effect_noise((1500, 1500), 50).save(tmp_path / BIG)
+    files = tuple(tmp_path / file for file in files)  # an absolute one stays what it is
     tab.bring(event, *files)
     receipt = tab.ask("what do the pictures show?").splitlines()[-1]
     assert re.findall(r"\w+\.(?:png|wav)", receipt) == [file.name for file in files]
@@ -69,6 +80,15 @@ def test_an_example_is_asked_by_a_click(tab: Tab, number: int, words: str) -> No
     """In writing, about a picture, by voice."""
     tab.page.locator("#chat .example").nth(number).click()
     assert words in tab.whole(0)
+
+
+def test_what_the_model_knows_is_at_hand_in_the_middle_of_a_chat(tab: Tab) -> None:
+    tab.ask("hello")
+    head = tab.page.locator("#about details")
+    expect(head).to_have_js_property("open", False)
+    head.locator("summary").press("Enter")
+    expect(head).to_have_js_property("open", True)
+    expect(head).to_contain_text("690 everyday things")
 
 
 def test_formulas_code_and_tables_are_drawn(tab: Tab, assistant: Pausing) -> None:

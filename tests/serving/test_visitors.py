@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import bcrypt
+import gradio as gr
 import pytest
 
 from mmchat.errors import BusyError, OptionError
-from mmchat.serving.visitors import Limits, Visitors, secret_of, signed_in
+from mmchat.serving.visitors import AN_ADDRESS, Caller, Limits, Visitors, secret_of, signed_in
 
 
 class Clock:
@@ -23,39 +26,98 @@ def test_messages_within_a_minute_are_limited_for_each_visitor() -> None:
     limits = Limits(a_minute=2, at_once=None, clock=clock)
     for wait in (0.0, 15.0):
         clock.now += wait
-        with limits.answering("one"):
+        with limits.answering(Caller("one")):
             pass
     with (
         pytest.raises(BusyError, match=r"^you have sent 2 messages within a minute: wait 45 s$"),
-        limits.answering("one"),
+        limits.answering(Caller("one")),
     ):
         pytest.fail("let in")
-    with limits.answering("two"):
+    with limits.answering(Caller("two")):
         pass
     clock.now += 45.0
-    with limits.answering("one"):
+    with limits.answering(Caller("one")):
         pass
 
 
 def test_answers_at_once_are_limited_for_each_visitor() -> None:
     limits = Limits(a_minute=None, at_once=1, clock=Clock())
-    with limits.answering("one"):
-        with pytest.raises(BusyError, match=r"^1 of your messages are being answered"), limits.answering("one"):
+    with limits.answering(Caller("one")):
+        with pytest.raises(BusyError, match=r"^1 of your messages are being answered"), limits.answering(Caller("one")):
             pytest.fail("let in")
-        with limits.answering("two"):
+        with limits.answering(Caller("two")):
             pass
-    with limits.answering("one"):
+    with limits.answering(Caller("one")):
         pass
+
+
+def test_whoever_drops_the_cookie_has_the_allowance_of_the_address() -> None:
+    """Others who are there at the same address are the more, as behind the router of a school."""
+    clock = Clock()
+    limits = Limits(a_minute=2, at_once=None, clock=clock)
+    for number in range(2 * AN_ADDRESS):
+        with limits.answering(Caller(f"fresh {number}", "192.0.2.1")):
+            pass
+    told = rf"^your address has sent {2 * AN_ADDRESS} messages within a minute: wait 60 s$"
+    with pytest.raises(BusyError, match=told), limits.answering(Caller("another", "192.0.2.1")):
+        pytest.fail("let in")
+    for other in (Caller("another", "192.0.2.2"), Caller("user:ada")):
+        with limits.answering(other):
+            pass
+    clock.now += 60.0
+    with limits.answering(Caller("another", "192.0.2.1")):
+        pass
+
+
+def test_answers_at_once_to_one_address_are_limited() -> None:
+    limits = Limits(a_minute=None, at_once=1, clock=Clock())
+    with ExitStack() as stack:
+        for number in range(AN_ADDRESS):
+            stack.enter_context(limits.answering(Caller(f"fresh {number}", "192.0.2.1")))
+        told = rf"^{AN_ADDRESS} messages from your address are being answered: wait for one of them$"
+        with pytest.raises(BusyError, match=told), limits.answering(Caller("another", "192.0.2.1")):
+            pytest.fail("let in")
+    assert not limits._running
+
+
+def test_who_is_refused_has_asked_nothing() -> None:
+    """Otherwise one who goes on asking would use up what others of the address may ask."""
+    limits = Limits(a_minute=1, at_once=None, clock=Clock())
+    for _ in range(AN_ADDRESS + 1):
+        with suppress(BusyError), limits.answering(Caller("one", "192.0.2.1")):
+            pass
+    with limits.answering(Caller("two", "192.0.2.1")):
+        pass
+
+
+def request(visitor: str | None, username: str | None = None) -> gr.Request:
+    session = {} if visitor is None else {"visitor": visitor}
+    made = SimpleNamespace(client=SimpleNamespace(host="192.0.2.1"), scope={"session": session})
+    return gr.Request(made, username=username)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("visitors", "asked", "caller"),
+    [
+        (Visitors(), request(None), Caller("192.0.2.1")),
+        (Visitors(shared=True), request("x"), Caller("x", "192.0.2.1")),
+        (Visitors(shared=True), request(None), Caller("192.0.2.1")),
+        (Visitors(shared=True), request("x", "ada"), Caller("user:ada")),
+        (Visitors(shared=True, framed=True), request("x"), Caller("x")),
+    ],
+)
+def test_limits_are_for_whom_one_can_tell_apart(visitors: Visitors, asked: gr.Request, caller: Caller) -> None:
+    assert visitors.caller(asked) == caller
 
 
 def test_who_has_gone_is_forgotten() -> None:
     clock = Clock()
     limits = Limits(a_minute=5, at_once=5, clock=clock)
     for caller in range(100):
-        with limits.answering(str(caller)):
+        with limits.answering(Caller(str(caller), f"192.0.2.{caller}")):
             pass
     clock.now += 61.0
-    with limits.answering("last"):
+    with limits.answering(Caller("last")):
         pass
     assert set(limits._asked) == {"last"}
     assert not limits._running

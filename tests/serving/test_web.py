@@ -22,12 +22,14 @@ import numpy as np
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 from PIL import Image
 
 from mmchat.errors import CheckpointError, ContextError, FusionError, UserError
 from mmchat.history.store import History
 from mmchat.inputs.image import load_image
 from mmchat.serving import answers, web
+from mmchat.serving.asking import ANSWERS_AT_ONCE
 from mmchat.serving.backing import Backing
 from mmchat.serving.page import build_page
 from mmchat.serving.visitors import Limits, Visitors
@@ -292,10 +294,27 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def test_who_comes_while_all_that_can_are_answered_is_told_their_place(tab: Client, assistant: FakeAssistant) -> None:
+    assistant.pause = threading.Event()
+    jobs = [tab.submit(message("hello"), api_name="/ask") for _ in range(ANSWERS_AT_ONCE + 2)]
+    wait_for(lambda: len(assistant.asked) == ANSWERS_AT_ONCE)
+
+    def places() -> list[int | None]:
+        statuses = [job.status() for job in jobs]
+        return sorted(each.rank for each in statuses if each.code == Status.IN_QUEUE)  # type: ignore[type-var]
+
+    wait_for(lambda: places() == [0, 1])
+    assert len(assistant.asked) == ANSWERS_AT_ONCE
+    assistant.pause.set()
+    for job in jobs:
+        assert job.result(timeout=30)
+    assert len(assistant.asked) == ANSWERS_AT_ONCE + 2
+
+
 def test_the_page_says_what_the_model_is_and_knows(tab: Client) -> None:
     about, chat, *_ = tab.predict(api_name="/about")
-    facts = "fake&#95;1 · 9.5 million parameters · context 256 tokens · a picture 9 · a second of voice 7"
-    assert about == f"## mmchat\n<small>{facts}</small>"
+    facts = "fake&#95;1 · 9.5 million parameters · context 256 tokens · a picture 9 · a second of voice 6.7"
+    assert about == f"## mmchat\n<details><summary><small>{facts}</small></summary>{KNOWS}</details>"
     assert chat["placeholder"] == KNOWS
 
 
