@@ -19,8 +19,7 @@ from mmchat.inputs.files import check_size, read_file
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64_000_000
 
-# What Pillow's plugins raise when bytes are not what their header promised.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -30,6 +29,7 @@ _DECODER_ERRORS = (
     OverflowError,
     struct.error,
 )
+"""What Pillow's plugins raise when bytes are not what their header promised."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ def _open(data: bytes, label: str) -> Image.Image:
         raise ImageError(
             f"{label}: not a picture that I can read; give a PNG, JPEG, WebP, GIF, BMP or TIFF"
         ) from reason
-    except _DECODER_ERRORS as reason:
+    except DECODER_ERRORS as reason:
         raise _damaged(label) from reason
 
 
@@ -119,7 +119,7 @@ def _count_frames(image: Image.Image, label: str) -> int:
     try:
         frames = int(getattr(image, "n_frames", 1))
         image.seek(0)
-    except _DECODER_ERRORS as reason:
+    except DECODER_ERRORS as reason:
         raise _damaged(label) from reason
     return frames
 
@@ -132,7 +132,7 @@ def _upright_rgb(image: Image.Image, label: str) -> Image.Image:
         raise _too_many_pixels(label)
     try:
         return _to_rgb(ImageOps.exif_transpose(image))
-    except _DECODER_ERRORS as reason:
+    except DECODER_ERRORS as reason:
         raise _damaged(label) from reason
 
 

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmchat.errors import ImageError
-from mmchat.inputs.image import load_image
+from mmchat.inputs.image import DECODER_ERRORS, load_image
 
 _ORIENTATION = 0x0112
 _MPF_ENTRIES = 0xB002
@@ -62,7 +62,7 @@ def make_bare(path: Path) -> None:
             if not _tells(image):
                 return
             bare = _bare_jpeg(data, image) if image.format in ("JPEG", "MPO") else _bare(data, image)
-    except (ImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (ImageError, Image.DecompressionBombError, *DECODER_ERRORS):
         return
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(bare)

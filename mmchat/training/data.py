@@ -5,8 +5,10 @@ A dataset folder holds JSONL files; paths in them are relative to the folder.
     regions.jsonl       {"image": "images/…", "regions": [{"name": "…", "box": [left, top, right, bottom]}, …]}
     captions.jsonl      {"image": "images/…", "text": "…"}
     transcripts.jsonl   {"audio": "audio/…", "text": "…"}
-    dialogues.jsonl     {"messages": [{"role": …, "content": …}, …]}
+    dialogues.jsonl     {"messages": [{"role": …, "content": …}, …], "kind": "…", "transcripts": ["…", …]}
     texts.jsonl         {"text": "…"}
+
+The `kind` of a dialogue and the `transcripts` of its clips, in their order, may be missing.
 """
 
 from __future__ import annotations

@@ -92,13 +92,24 @@ def test_a_picture_that_tells_nothing_is_not_touched(tmp_path: Path, kind: str) 
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (data, when)
 
 
-def damaged() -> bytes:
+def jpeg(exif: bytes) -> bytes:
     file = io.BytesIO()
-    noise().save(file, "JPEG", exif=told())
-    return file.getvalue()[:60]
+    noise().save(file, "JPEG", exif=exif)
+    return file.getvalue()
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"RIFF\x24\0\0\0WAVEfmt ", damaged()])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_exif_that_cannot_be_read_goes_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(jpeg(b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\1\x12\0\3" + SECRET))
+    make_bare(path)
+    assert SECRET not in path.read_bytes()
+    assert load_image(path).image.size == (16, 24)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", b"RIFF\x24\0\0\0WAVEfmt ", jpeg(told().tobytes())[:60], jpeg(told().tobytes())[:400]]
+)
 def test_what_is_no_picture_stays_as_it_came(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
