@@ -1,12 +1,14 @@
 # The one command before every commit: format, lint, types, tests. `make check PYTHON=python3` uses another interpreter.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check fix
-check:
+.PHONY: check lint fix
+check: lint
+	$(PYTHON) -m pytest -q
+
+lint:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest -q
 
 fix:
 	$(PYTHON) -m ruff format .
