@@ -44,7 +44,7 @@ class BareUploads:
             held.append(message)
 
         await self._app(scope, receive, hold)
-        if held[0].get("status") == 200:
+        if held and held[0].get("status") == 200:  # none if the browser went away
             for path in json.loads(b"".join(message.get("body", b"") for message in held)):
                 await run_in_threadpool(make_bare, Path(path))
         for message in held:
