@@ -18,11 +18,11 @@ from mmchat.errors import ImageError
 from mmchat.inputs.image import DECODER_ERRORS, load_image
 
 _ORIENTATION = 0x0112
-_MPF_ENTRIES = 0xB002
 _TOLD = ("exif", "xmp", "XML:com.adobe.xmp", "photoshop", "comment", "mp")
 """Under what Pillow keeps what stands beside the pixels."""
 # Markers of ITU T.81, table B.1.
-_SCAN = 0xDA
+_SCAN, _END = 0xDA, 0xD9
+_CODED = {0x00, *range(0xD0, 0xD8)}
 _DROPPED = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
 """Comments, and all that applications may add, but for Adobe's, which says how colours are meant."""
 _PROFILE = b"ICC_PROFILE\0"
@@ -84,23 +84,30 @@ def _bare(data: bytes, image: Image.Image) -> bytes:
 
 
 def _bare_jpeg(data: bytes, image: Image.Image) -> bytes:
-    """The same coefficients under fewer segments; of a phone's several pictures in one file, the first."""
-    if image.format == "MPO":
-        image.seek(1)
-        data = data[: image.offset]  # type: ignore[attr-defined]
-        image.seek(0)
-    turned = _turned(image)
+    """The same coefficients under fewer segments, and nothing behind them: a phone puts more pictures there."""
     kept = [data[:2]]
-    if turned:
+    if turned := _turned(image):
         kept.append(b"\xff\xe1" + (len(turned) + 2).to_bytes(2, "big") + turned)
     at = 2
-    while data[at] == 0xFF and data[at + 1] != _SCAN:
+    while (marker := data[at + 1]) != _END:
+        if marker == 0xFF:  # a byte of filling
+            at += 1
+            continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        segment = data[at:end]
-        if segment[1] not in _DROPPED or segment[4:].startswith(_PROFILE):
-            kept.append(segment)
+        if marker not in _DROPPED or data.startswith(_PROFILE, at + 4):
+            kept.append(data[at:end])
         at = end
-    return b"".join(kept) + data[at:]
+        if marker == _SCAN:
+            at = _behind_scan(data, end)
+            kept.append(data[end:at])
+    return b"".join([*kept, data[at : at + 2]])
+
+
+def _behind_scan(data: bytes, at: int) -> int:
+    """Where the next segment begins: what is coded holds no marker but those of a restart."""
+    while data[at] != 0xFF or data[at + 1] in _CODED:
+        at = data.index(b"\xff", at + 1)
+    return at
 
 
 def _turned(image: Image.Image) -> bytes:

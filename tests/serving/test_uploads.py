@@ -36,10 +36,19 @@ def text() -> PngInfo:
     return info
 
 
-WRITERS: dict[str, Callable[[Path], None]] = {
+def jpeg(exif: bytes) -> bytes:
+    file = io.BytesIO()
+    noise().save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
     "turned.jpg": lambda path: noise().save(path, "JPEG", exif=told(), comment=SECRET, xmp=XMP),
     "upright.jpg": lambda path: noise().save(path, "JPEG", exif=told(1)),
     "progressive.jpg": lambda path: noise().save(path, "JPEG", exif=told(), progressive=True),
+    "restarted.jpg": lambda path: noise().save(path, "JPEG", exif=told(), restart_marker_blocks=1),
+    "moving.jpg": lambda path: path.write_bytes(jpeg(told().tobytes()) + b"a film, " + SECRET),
+    "filled.jpg": lambda path: path.write_bytes(jpeg(told().tobytes()).replace(b"\xff\xdb", b"\xff\xff\xff\xdb")),
     "comment.jpg": lambda path: noise().save(path, "JPEG", comment=SECRET),
     "cmyk.jpg": lambda path: noise().convert("CMYK").save(path, "JPEG", exif=told()),
     "phone.jpg": lambda path: noise().save(path, "MPO", save_all=True, append_images=[noise(1)], exif=told()),
@@ -90,12 +99,6 @@ def test_a_picture_that_tells_nothing_is_not_touched(tmp_path: Path, kind: str) 
     data, when = path.read_bytes(), path.stat().st_mtime_ns
     make_bare(path)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (data, when)
-
-
-def jpeg(exif: bytes) -> bytes:
-    file = io.BytesIO()
-    noise().save(file, "JPEG", exif=exif)
-    return file.getvalue()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
