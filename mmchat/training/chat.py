@@ -92,10 +92,8 @@ class ChatTraining(GradientStage[Conversations]):
             self._start(name, component)
             component.requires_grad_(name in config.train)
         self._heard = HeardWords(self._model.decoder.width) if config.ctc_weight else None
-        if self._heard is not None and self._model.audio_projector is None:
-            raise ConfigError(
-                f"{config.name}: ctc_weight: {config.model} has no audio_projector, or media leaves it out"
-            )
+        if self._heard is not None and not {"audio_encoder", "audio_projector"} & set(config.train):
+            raise ConfigError(f"{config.name}: ctc_weight: train names neither audio_encoder nor audio_projector")
         self.module = (self._model if self._heard is None else nn.ModuleList([self._model, self._heard])).to(device)
         if self._model.image_encoder is not None and "image_encoder" in config.train:
             self._model.image_encoder.tower.to(memory_format=torch.channels_last)  # as in the naming stage
@@ -159,7 +157,8 @@ class ChatTraining(GradientStage[Conversations]):
         if not known:
             return torch.zeros((), device=self._model.decoder.device)
         words = torch.arange(self._tokenizer.vocab_size, device=self._model.decoder.device)
-        return self._heard(*zip(*known, strict=True), self._model.decoder.embed(words))  # type: ignore[no-any-return]
+        loss: Tensor = self._heard(*zip(*known, strict=True), self._model.decoder.embed(words))
+        return loss
 
     def components(self) -> Mapping[str, nn.Module]:
         """Every component of the model that its media need."""
@@ -208,6 +207,8 @@ def _times(row: dict[str, Any], config: ChatStage) -> int:
 
 
 def _check_transcripts(rows: Sequence[dict[str, Any]], config: ChatStage) -> None:
+    if not any(row.get("transcripts") for row in rows):
+        raise DatasetError(f"{config.name}: ctc_weight: no row of {config.data} has transcripts")
     for row in rows:
         told, clips = row.get("transcripts"), _clips(row)
         if told is not None and not (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from mmchat.serving.uploads import make_bare
 SECRET = b"taken at the secret place"
 XMP = b"<x:xmpmeta>" + SECRET + b"</x:xmpmeta>"
 TURNED = 6
+TURNED_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/>' + SECRET + b"</x:xmpmeta>"
 
 
 def noise(seed: int = 0) -> Image.Image:
@@ -42,6 +45,15 @@ def jpeg(exif: bytes) -> bytes:
     return file.getvalue()
 
 
+def late_png() -> bytes:
+    """With words behind the pixels, and more behind the picture."""
+    file = io.BytesIO()
+    noise().save(file, "PNG")
+    chunk = b"tEXtAuthor\0" + SECRET
+    framed = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return file.getvalue()[:-12] + framed + file.getvalue()[-12:] + SECRET
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "turned.jpg": lambda path: noise().save(path, "JPEG", exif=told(), comment=SECRET, xmp=XMP),
     "upright.jpg": lambda path: noise().save(path, "JPEG", exif=told(1)),
@@ -58,6 +70,10 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "lossy.webp": lambda path: noise().save(path, "WEBP", exif=told(), xmp=XMP),
     "moving.webp": lambda path: noise().save(path, "WEBP", save_all=True, append_images=[noise(1)], exif=told()),
     "moving.png": lambda path: noise().save(path, "PNG", save_all=True, append_images=[noise(1)], exif=told()),
+    "xmp.webp": lambda path: noise().save(path, "WEBP", lossless=True, xmp=TURNED_XMP),
+    "xmp.jpg": lambda path: noise().save(path, "JPEG", xmp=TURNED_XMP),
+    "late.png": lambda path: path.write_bytes(late_png()),
+    "phone.avif": lambda path: noise().save(path, "AVIF", exif=told()),
     "scan.tiff": lambda path: noise().save(path, "TIFF", tiffinfo={0x010E: SECRET.decode()}),
 }
 
@@ -110,8 +126,33 @@ def test_exif_that_cannot_be_read_goes_as_well(tmp_path: Path) -> None:
     assert load_image(path).image.size == (16, 24)
 
 
+def animation(kind: str, **more: Any) -> bytes:
+    file = io.BytesIO()
+    noise().save(file, kind, save_all=True, append_images=[noise(1)], **more)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
-    "data", [b"", b"no picture", b"RIFF\x24\0\0\0WAVEfmt ", jpeg(told().tobytes())[:60], jpeg(told().tobytes())[:400]]
+    "data", [animation("PNG"), animation("WEBP"), animation("GIF", comment=SECRET), late_png()[:300]]
+)
+def test_an_animation_keeps_its_frames_and_what_is_cut_short_its_end(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    make_bare(path)
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no picture",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x24\0\0\0WAVEfmt ",
+        b"RIFF\xff\0\0\0WEBPVP8X",
+        jpeg(told().tobytes())[:60],
+        jpeg(told().tobytes())[:400],
+    ],
 )
 def test_what_is_no_picture_stays_as_it_came(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "file"

@@ -262,10 +262,21 @@ def test_the_ear_learns_from_ctc_though_the_embeddings_do_not(build: Build, data
     assert stage._model.decoder.embed(words).requires_grad
 
 
-def test_clips_whose_words_no_row_tells_add_nothing(build: Build) -> None:
-    stage, plain = build(batch_size=12, ctc_weight=1.0), build(batch_size=12)
-    plain._model.load_state_dict(stage._model.state_dict())
-    assert torch.equal(stage.loss(stage.batch(0)).value, plain.loss(plain.batch(0)).value)
+def test_clips_whose_words_no_row_tells_add_nothing(build: Build, dataset: Path) -> None:
+    """Nor does a batch that has no others."""
+    spoken(dataset, "red", "blue")
+    stage = build(files=("dialogues.jsonl", "spoken.jsonl"), batch_size=14, ctc_weight=1.0)
+    batch = stage.batch(0)
+    clips = [torch.randn(2, stage._model.decoder.width) for _ in batch.said]
+    known = [(clip, words) for clip, words in zip(clips, batch.said, strict=True) if words is not None]
+    assert 0 < len(known) < len(clips)
+    assert torch.equal(stage._ctc(clips, batch.said), stage._ctc(*zip(*known, strict=True)))
+    assert stage._ctc(clips, [None] * len(clips)) == 0
+
+
+def test_ctc_without_a_word_to_hear_is_refused(build: Build) -> None:
+    with pytest.raises(DatasetError, match=r"chat: ctc_weight: no row of .* has transcripts"):
+        build(ctc_weight=1.0)
 
 
 def test_a_clip_without_speech_is_silence_from_end_to_end(build: Build, dataset: Path) -> None:
@@ -285,10 +296,12 @@ def test_transcripts_that_do_not_belong_to_the_clips_are_named(
         build(files=("spoken.jsonl",), batch_size=2, ctc_weight=1.0)
 
 
-def test_ctc_without_ears_is_refused(build: Build) -> None:
-    train = ("decoder", "image_encoder", "image_projector")
-    with pytest.raises(ConfigError, match=r"chat: ctc_weight: .* has no audio_projector, or media leaves it out"):
-        build(media=("image",), train=train, ctc_weight=1.0)
+def test_ctc_that_nothing_would_learn_from_is_refused(build: Build, dataset: Path, start: Start) -> None:
+    spoken(dataset, "red", "blue")
+    given = {"files": ("spoken.jsonl",), "start": (start("start", 7, *COMPONENTS),), "ctc_weight": 1.0}
+    with pytest.raises(ConfigError, match="chat: ctc_weight: train names neither audio_encoder nor audio_projector"):
+        build(train=("decoder",), **given)
+    build(train=("audio_projector",), **given)
 
 
 def test_a_batch_without_labels_is_refused(build: Build, tmp_path: Path) -> None:
