@@ -98,8 +98,8 @@ VOICES: tuple[Voice, ...] = (
     *_variants("en-029", "benjamin", "david", "iven2", "marcelo", "pablo", "robert", "sandro", "steph2"),
     _flite("kal", pitch=(85, 125)),
     _flite("kal16", pitch=(85, 125)),
-    _flite("awb"),
-    _flite("slt"),
+    _flite("awb", pitch=(90, 190)),
+    _flite("slt", pitch=(100, 240)),
 )
 
 EVALUATION_VOICES: tuple[Voice, ...] = (
