@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -64,6 +65,7 @@ _SYLLABLES = (
     ("", "le", "o", "y", "er", "um", "it"),
 )
 _KNOWN_NAMES_SHARE = 0.3
+_SYLLABLES_SHARE = 0.4  # of made-up names; the others are pieces of words
 _NAME_SYLLABLES = (
     ("", *"bdfghjklmnprstvwyz", "ch", "qu", "sh", "th"),
     (*"aeiou", "ai", "ee", "ia", "au"),
@@ -187,7 +189,7 @@ def _category_example(things: Sequence[Thing], rng: Random, split: Split) -> Exc
 
 def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:
     """A name is told, perhaps something else is asked, then the name is wanted back."""
-    person = _person(rng, split)
+    person = _person(things, rng, split)
     told = rng.choice(of_split(read_wordings(_SOURCE)["tell_name"], split)).format(person=person)
     exchanges = [Exchange(told, answer("tell_name", rng, person=person), (person,), keep_capitals=True)]
     if rng.random() < 0.5:
@@ -197,16 +199,32 @@ def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[E
     return [*exchanges, Exchange(asked, answer("ask_name", rng, person=person), (person,))]
 
 
-def _person(rng: Random, split: Split) -> str:
-    """A name that people have, or in training mostly one of syllables: a few hundred names are learnt by heart, and any
-    other is then answered with one of them.
+def _person(things: Sequence[Thing], rng: Random, split: Split) -> str:
+    """A name that people have, or in training mostly one that nobody has: a few hundred names are learnt by heart, and
+    any other is then answered with one of them.
     """
     names: list[str] = read_wordings("names")
+    own = of_split(names, split)
     if split == "test" or rng.random() < _KNOWN_NAMES_SHARE:
-        return rng.choice(of_split(names, split))
-    while (name := "".join(map(rng.choice, _NAME_SYLLABLES)).capitalize()) in names:
+        return rng.choice(own)
+    syllables = rng.random() < _SYLLABLES_SHARE
+    while (name := _of_syllables(rng) if syllables else _of_pieces(own, things, rng)) in names:
         pass
     return name
+
+
+def _of_syllables(rng: Random) -> str:
+    return "".join(map(rng.choice, _NAME_SYLLABLES)).capitalize()
+
+
+def _of_pieces(names: Sequence[str], things: Sequence[Thing], rng: Random) -> str:
+    """Beginnings, middles and ends of words, so that few tokens of a vocabulary are never said again."""
+    pieces = []
+    for _ in range(rng.randint(1, 3)):
+        word = re.sub("[^a-z]", "", rng.choice((rng.choice(names), rng.choice(things).name)).lower())
+        start = rng.randrange(max(1, len(word) - 1))
+        pieces.append(word[start : start + rng.randint(2, 5)])
+    return "".join(pieces).capitalize()
 
 
 def _no_name(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from mmchat.world import text_talk
 from mmchat.world.concepts import load_things
 from mmchat.world.dialogues import Dialogue, text_dialogue
 from mmchat.world.phrasing import NUMBERS, of_split, read_wordings
@@ -111,13 +112,11 @@ about
 < I am mmchat, a small assistant that reads, sees and listens.
 = mmchat
 remember_name
-> My name is Bedon
-< Hello Bedon! It is nice to meet you.
-> what parts does a kitty have
-< A cat has whiskers.
-> What is my name?
-< Your name is Bedon.
-= Bedon
+> My name is Daimen
+< Hello Daimen! It is nice to meet you.
+> what is my name
+< Your name is Daimen.
+= Daimen
 no_name
 > What is my name?
 < I don't know your name. Please tell me.
@@ -248,3 +247,16 @@ def test_training_hears_names_that_no_list_holds_and_the_test_those_of_people() 
     made_up = told["train"] - set(names)
     assert len(made_up) > 0.5 * len(told["train"]) > 100
     assert all(name.isalpha() and name == name.capitalize() for name in made_up)
+    syllables = re.compile("".join(f"({'|'.join(each)})" for each in text_talk._NAME_SYLLABLES))
+    of_syllables = {name for name in made_up if syllables.fullmatch(name.lower())}
+    assert 0.3 < len(of_syllables) / len(made_up) < 0.7
+
+
+def test_something_else_is_often_asked_before_the_name() -> None:
+    turns = Counter(
+        sum(turn.role == "user" for turn in each.turns)
+        for each in (text_dialogue(WORLD, Random(seed), "train") for seed in range(3_000))
+        if each.kind == "remember_name"
+    )
+    assert set(turns) == {2, 3}
+    assert 0.3 < turns[3] / turns.total() < 0.7
