@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from random import Random
 
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import Split, answer, capitalise, counted, hasty, joined, of_split, question
+from mmchat.world.phrasing import Split, answer, capitalise, counted, hasty, joined, of_split, question, read_wordings
 from mmchat.world.talk import TOPICS, Dialogue, Sound, Turn, statement, topics_of
 from mmchat.world.text_talk import topic_question
 
 FACT_SHARE_OF_ECHOES = 0.4
 PICTURE_SHARE_OF_ECHOES = 0.3
 HEAR_SHARE_OF_ECHOES = 0.2
+SPLICED_SHARE_OF_DICTATIONS = 0.6  # in training; of the others:
 STATEMENT_SHARE_OF_DICTATIONS = 0.35
 LIST_SHARE_OF_DICTATIONS = 0.3  # what is left is words in no order
 NAME_SHARE_OF_WORDS = 0.5
+COMMON_SHARE_OF_PIECES = 0.4  # of a spliced sentence: any English word instead of a piece of a sentence
+WORDING_SHARE_OF_PIECES = 0.6  # of the other pieces: from a question
 BARE_SHARE_OF_SOUNDS = 0.4  # a clip of no speech alone, without a typed question
 
 _SOURCE = "text_questions"
@@ -41,7 +45,10 @@ def dictation(things: Sequence[Thing], rng: Random, split: Split) -> str:
     """Something to be written down that is no question: a statement, things counted up, or words in no order.
 
     Whoever learnt from questions alone hears the beginning of one and guesses the rest; here nothing can be guessed.
+    In training also pieces of sentences spliced: few sentences are learnt by heart, and new ones are heard badly.
     """
+    if split == "train" and rng.random() < SPLICED_SHARE_OF_DICTATIONS:
+        return _spliced(things, rng)
     chance = rng.random()
     if chance < STATEMENT_SHARE_OF_DICTATIONS:
         return _statement(things, rng, split)
@@ -50,6 +57,34 @@ def dictation(things: Sequence[Thing], rng: Random, split: Split) -> str:
         return f"{capitalise(joined(several, 'and'))}."
     words = [_word(thing, rng) for thing in rng.choices(things, k=rng.randint(3, 7))]
     return f"{capitalise(' '.join(words))}."
+
+
+def _spliced(things: Sequence[Thing], rng: Random) -> str:
+    """Pieces of sentences of training one behind the other, with common words between them."""
+    words: list[str] = []
+    for _ in range(rng.randint(2, 5)):
+        if rng.random() < COMMON_SHARE_OF_PIECES:
+            words += rng.choices(_common_words(), k=rng.randint(1, 2))
+        else:
+            said = _wording(things, rng) if rng.random() < WORDING_SHARE_OF_PIECES else _statement(things, rng, "train")
+            heard = re.findall("[a-z][a-z'-]*", said.lower())
+            start = rng.randrange(len(heard))
+            words += [re.sub(r"^i\b", "I", word) for word in heard[start : start + rng.randint(1, 4)]]
+    return f"{capitalise(' '.join(words))}."
+
+
+def _wording(things: Sequence[Thing], rng: Random) -> str:
+    """Any question of training, whatever stands in its slots."""
+    source: dict[str, list[str]] = read_wordings(rng.choice(("picture_questions", _SOURCE)))
+    wording = rng.choice(of_split(source[rng.choice(list(source))], "train"))
+    return re.sub(r"{\w+}", lambda _: rng.choice(things).name, wording)
+
+
+@cache
+def _common_words() -> list[str]:
+    """English words and the names of people that training knows."""
+    words = " ".join(read_wordings("words").values()).split()
+    return sorted(set(words)) + of_split(read_wordings("names"), "train")
 
 
 def _statement(things: Sequence[Thing], rng: Random, split: Split) -> str:

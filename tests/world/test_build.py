@@ -224,7 +224,7 @@ def test_clips_without_speech_are_among_the_spoken_dialogues(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(items, "speak", tone)
-    monkeypatch.setattr(items, "_SPOKEN_SHARES", {"sound": 1})
+    monkeypatch.setattr(items, "_SPOKEN_SHARES", {split: {"sound": 1} for split in ("train", "test")})
     build(tmp_path / "world", sizes=Sizes(spoken=12))
     clips = [row for row in rows(tmp_path / "world/train/dialogues.jsonl") if parts_of(row, "audio")]
     assert len(clips) == 12

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from mmchat.world.dialogues import Dialogue, dictation, echo_dialogue, echo_of, sound_dialogue
-from mmchat.world.phrasing import NUMBERS, Split, of_split
+from mmchat.world.phrasing import NUMBERS, Split, of_split, read_wordings
 from mmchat.world.sounds import SOUNDS
 from mmchat.world.talk import Sound
 from tests.world.small_world import WORLD, holds_accepted, transcript
@@ -65,12 +65,23 @@ def test_an_echo_quotes_what_is_spoken_and_keeps_the_wish_typed() -> None:
 
 def test_dictations_are_statements_lists_and_loose_words() -> None:
     """None is a question, and few are said twice."""
-    said = [dictation(WORLD, Random(seed), "train") for seed in range(400)]
+    said = [dictation(WORLD, Random(seed), "test") for seed in range(400)]
     assert all(re.fullmatch(r"[A-Z][A-Za-z', -]+[.]", sentence) for sentence in said)
-    assert len(set(said)) > 300
+    assert len(set(said)) > 250
     lists = [sentence for sentence in said if sentence.split()[0].lower() in NUMBERS[1:10]]
     assert 0.2 < len(lists) / len(said) < 0.45
     assert any(re.fullmatch(r"[A-Z]\w+ [^,]+, \w+ [^,]+ and \w+ [^,]+[.]", sentence) for sentence in lists)
+
+
+def test_in_training_pieces_of_sentences_are_spliced_with_common_words() -> None:
+    """Which no test ever is, so that its sentences stay those of the world."""
+    said = {split: [dictation(WORLD, Random(seed), split) for seed in range(400)] for split in ("train", "test")}
+    assert all(re.fullmatch(r"[A-Z][A-Za-z', -]*[.]", sentence) for sentence in said["train"])
+    words = {split: {word for sentence in said[split] for word in sentence[:-1].split()} for split in said}
+    assert len(words["train"]) > 400 > len(words["test"])
+    assert any(re.search(r"[a-z] I\b", sentence) for sentence in said["train"])
+    assert words["train"] & set(of_split(read_wordings("names"), "train"))
+    assert not words["train"] & set(of_split(read_wordings("names"), "test"))
 
 
 def test_no_fact_is_spoken_in_both_splits() -> None:
