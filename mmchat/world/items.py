@@ -240,12 +240,10 @@ class Maker:
         return self._heard(job, clip, text, "person", rng)
 
     def _heard(self, job: Job, clip: str, text: str, voice: str, rng: Random) -> list[Row]:
-        """A clip for its words alone."""
-        transcript = {"audio": clip, "text": text, "voice": voice}
-        return [
-            Row(job.split, "transcripts.jsonl", transcript),
-            self._echo(job, clip, text, rng, f"{job.kind}s.jsonl"),
-        ]
+        """A clip for its words alone; in training the words in writing as well, since to copy is learnt by copying."""
+        transcript = Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": voice})
+        echo = self._echo(job, clip, text, rng, f"{job.kind}s.jsonl")
+        return [transcript, echo, _in_writing(echo, text)] if job.split == "train" else [transcript, echo]
 
     def _echo(self, job: Job, clip: str, text: str, rng: Random, file: str) -> Row:
         """The wish to have written what a clip says."""
@@ -346,6 +344,16 @@ def _dialogue_row(
     if any(spoken):
         value["transcripts"] = spoken
     return Row(job.split, file, {**value, **_style(scenes)})
+
+
+def _in_writing(echo: Row, text: str) -> Row:
+    """The wish to have words written, with the words themselves where their clip was."""
+    asked, reply = echo.value["messages"]
+    words = [text if part["type"] == "audio" else part["text"] for part in asked["content"]]
+    question = {**asked, "content": [{"type": "text", "text": " ".join(words)}]}
+    return Row(
+        echo.split, "repeats.jsonl", {"messages": [question, reply], "kind": "repeat", "accept": echo.value["accept"]}
+    )
 
 
 def _style(scenes: Sequence[Scene]) -> dict[str, str]:

@@ -210,6 +210,20 @@ def test_dictations_are_written_down_word_for_word(world: Path) -> None:
             assert said[clip["audio"]] in row["messages"][-1]["content"][0]["text"]
 
 
+def test_what_is_dictated_is_written_twice_in_training(world: Path) -> None:
+    """Once heard and once read, with the same wish and the same answer."""
+    assert not (world / "test/repeats.jsonl").exists()
+    heard = [row for name in ("dictations", "recordings") for row in rows(world / f"train/{name}.jsonl")]
+    read = rows(world / "train/repeats.jsonl")
+    assert len(read) == len(heard) == 40
+    for spoken, written in zip(heard, read, strict=True):
+        parts = spoken["messages"][0]["content"]
+        asked = " ".join(part.get("text", *spoken["transcripts"]) for part in parts)
+        assert written["messages"][0]["content"] == [{"type": "text", "text": asked}]
+        assert written["messages"][1] == spoken["messages"][1]
+        assert (written["kind"], written["accept"]) == ("repeat", spoken["accept"])
+
+
 def test_voices_of_recordings_are_as_many_as_wanted_though_others_are_more(
     build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
