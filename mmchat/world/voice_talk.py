@@ -15,7 +15,7 @@ from mmchat.world.text_talk import topic_question
 FACT_SHARE_OF_ECHOES = 0.4
 PICTURE_SHARE_OF_ECHOES = 0.3
 HEAR_SHARE_OF_ECHOES = 0.2
-SPLICED_SHARE_OF_DICTATIONS = 0.6  # in training; of the others:
+SPLICED_SHARE_OF_DICTATIONS = 0.6  # in training; the shares below are of the others
 STATEMENT_SHARE_OF_DICTATIONS = 0.35
 LIST_SHARE_OF_DICTATIONS = 0.3  # what is left is words in no order
 NAME_SHARE_OF_WORDS = 0.5
@@ -45,7 +45,7 @@ def dictation(things: Sequence[Thing], rng: Random, split: Split) -> str:
     """Something to be written down that is no question: a statement, things counted up, or words in no order.
 
     Whoever learnt from questions alone hears the beginning of one and guesses the rest; here nothing can be guessed.
-    In training also pieces of sentences spliced: few sentences are learnt by heart, and new ones are heard badly.
+    In training most are spliced from pieces of sentences: whole ones are few, and would be learnt by heart.
     """
     if split == "train" and rng.random() < SPLICED_SHARE_OF_DICTATIONS:
         return _spliced(things, rng)
