@@ -194,7 +194,7 @@ class Assistant:
 
         Returns:
             The texts of the K tokens, as in `token_log_likelihoods`; and for each picture and clip, in their order,
-            the shares (K, n) that its n tokens have. A clip that a transcriber wrote down has none.
+            the shares (K, n) that its n tokens have, as they lie in it. A clip that a transcriber wrote down has none.
 
         Raises:
             UserError: as for `log_likelihood`, or the decoder does not tell.
@@ -203,12 +203,13 @@ class Assistant:
         chosen_at = torch.tensor(positions, device=self._model.decoder.device) - 1
 
         @torch.inference_mode()
-        def shares() -> Tensor:
-            return self._model.decoder.attention(self._embed(sequence), chosen_at).cpu()
+        def shares() -> list[Tensor]:
+            paid = self._model.decoder.attention(self._embed(sequence), chosen_at).cpu()  # K, T
+            read_at = self._model.read_at([span.media for span in sequence.spans])
+            return [paid[:, span.start + at.cpu()] for span, at in zip(sequence.spans, read_at, strict=True)]
 
-        paid = self._scheduler.run(shares)  # K, T
         texts = self._texts([sequence.ids[position] for position in positions], answer)
-        return texts, [paid[:, span.start : span.start + span.length] for span in sequence.spans]
+        return texts, self._scheduler.run(shares)
 
     def continuations(
         self, conversation: ConversationLike, opening: str, n: int, *, stop: Sequence[str], max_new_tokens: int

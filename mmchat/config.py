@@ -145,6 +145,9 @@ class ProjectorConfig(Frozen):
     positions: int = Field(default=0, ge=0)
     """Learned positions, one added to each token of a picture: the features of a convolutional tower say what stands
     somewhere, but not where. 0 adds none; otherwise as many as a picture has tokens."""
+    blanks: Literal["between", "behind"] = "between"
+    """Where those tokens of a clip stand at which no word is said: in time, or behind all words, so that speech reads
+    like text. Which they are is learnt with CTC."""
 
     @model_validator(mode="after")
     def _has_what_it_shapes(self) -> ProjectorConfig:

@@ -32,6 +32,7 @@ from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.placement import ON_CPU
+from mmchat.model.projector import Projector
 from mmchat.model.sequence import build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
 from mmchat.model.transformers_decoder import TransformersDecoder
@@ -363,6 +364,25 @@ def test_each_token_has_its_attention_to_media(
     assert ((total > 0) & (total < 1)).all()  # type: ignore[union-attr]
     _, (other, _) = assistant.token_attention([cat_image, question_clip, "what is this?"], "a dog")
     assert not torch.allclose(paid[0][-1], other[-1])
+
+
+def test_attention_to_a_clip_is_told_in_time_though_the_decoder_reads_words_first(
+    fresh: Assistant, question_clip: AudioPart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it reads the clip backwards."""
+    read: list[torch.Tensor] = []
+    attention = fresh._model.decoder.attention
+
+    def spy(embeddings: torch.Tensor, chosen_at: torch.Tensor) -> torch.Tensor:
+        read.append(attention(embeddings, chosen_at))
+        return read[-1]
+
+    monkeypatch.setattr(fresh._model.decoder, "attention", spy)
+    monkeypatch.setattr(Projector, "order", lambda self, tokens: torch.arange(len(tokens)).flip(0))
+    _, (paid,) = fresh.token_attention([question_clip], "a cat")
+    runs = read[0].unfold(1, paid.shape[1], 1)  # K, first of the run, n
+    assert (runs == paid.flip(1)[:, None]).all((0, 2)).sum() == 1
+    assert not (runs == paid[:, None]).all((0, 2)).any()
 
 
 def test_a_system_prompt_counts_for_the_likelihood(assistant: Assistant) -> None:

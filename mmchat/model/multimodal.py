@@ -50,7 +50,8 @@ class Multimodal(nn.Module):
 
         Raises:
             MessageError: the model was made without this sense.
-            ConfigError: the positions of a projector are not as many as a picture has tokens.
+            ConfigError: the positions of a projector are not as many as a picture has tokens, or a projector has what
+                belongs to that of the other modality.
         """
         config = self.config
         if modality == "image":
@@ -60,6 +61,8 @@ class Multimodal(nn.Module):
 
             seeing = ClipImageEncoder(config.image_encoder)
             projector = Projector(config.image_projector, seeing.width, self.decoder.width)
+            if config.image_projector.blanks == "behind":
+                raise ConfigError("image_projector.blanks: only clips have words, and blanks between them")
             _check_positions(config.image_projector, projector.num_tokens(seeing.num_features))
             return {"image_encoder": seeing, "image_projector": projector}
         if config.audio_encoder is None or config.audio_projector is None:
@@ -108,17 +111,28 @@ class Multimodal(nn.Module):
         return [next(images if isinstance(part, ImagePart) else clips) for part in media]
 
     def project(self, media: Sequence[Media], features: Sequence[Features]) -> list[Tensor]:
+        """For each picture and clip its (n, D) cross-modal tokens, as the decoder reads them."""
+        return self.as_read(media, self.in_time(media, features))
+
+    def as_read(self, media: Sequence[Media], tokens: Sequence[Tensor]) -> list[Tensor]:
+        """Tokens (n, D) in time of each picture and clip, in the order in which the decoder reads them."""
+        return [each[self._projector(part).order(each)] for part, each in zip(media, tokens, strict=True)]
+
+    def read_at(self, media: Sequence[Media]) -> list[Tensor]:
+        """For each picture and clip where among its tokens the decoder reads the first in time, the second, … (n,)."""
+        tokens = self.in_time(media, self.features(media))
+        return [self._projector(part).order(each).argsort() for part, each in zip(media, tokens, strict=True)]
+
+    def in_time(self, media: Sequence[Media], features: Sequence[Features]) -> list[Tensor]:
         """For each picture and clip its (n, D) cross-modal tokens; chunks of one length go through together."""
         chunks = [
-            (owner, isinstance(part, ImagePart), chunk)
+            (owner, self._projector(part), chunk)
             for owner, (part, parts) in enumerate(zip(media, features, strict=True))
             for chunk in parts
         ]
         tokens: dict[int, Tensor] = {}
-        for seen, length in {(seen, len(chunk)) for _, seen, chunk in chunks}:
-            alike = [i for i, (_, image, chunk) in enumerate(chunks) if image == seen and len(chunk) == length]
-            projector = self.image_projector if seen else self.audio_projector
-            assert projector is not None
+        for projector, length in {(projector, len(chunk)) for _, projector, chunk in chunks}:
+            alike = [i for i, (_, its, chunk) in enumerate(chunks) if its is projector and len(chunk) == length]
             tokens.update(zip(alike, projector(torch.stack([chunks[i][2] for i in alike])), strict=True))
         return [
             torch.cat([tokens[index] for index, (owner, _, _) in enumerate(chunks) if owner == item])
@@ -150,6 +164,11 @@ class Multimodal(nn.Module):
         """(T, D): the sequence's token embeddings with its media written in."""
         ids = torch.tensor(sequence.ids, device=self.decoder.device)
         return fuse(self.decoder.embed(ids), sequence, tokens)
+
+    def _projector(self, part: Media) -> Projector:
+        projector = self.image_projector if isinstance(part, ImagePart) else self.audio_projector
+        assert projector is not None
+        return projector
 
     def _see(self, parts: Sequence[ImagePart]) -> list[Features]:
         if not parts:

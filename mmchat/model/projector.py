@@ -31,6 +31,7 @@ class Projector(nn.Module):
         self.norm = _norm(config.norm, reduced)
         self.mlp = nn.Sequential(*_layers(config, reduced, width))
         self.positions = nn.Parameter(torch.zeros(config.positions, width)) if config.positions else None
+        self.speaks = nn.Linear(width, 1) if config.blanks == "behind" else None
 
     def num_tokens(self, features: int) -> int:
         """Tokens that so many features become."""
@@ -38,9 +39,20 @@ class Projector(nn.Module):
         return max(1, features // k) if self.config.remainder == "drop" else -(-features // k)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, T, E) to (B, n, D); n is the number of positions, where there are any."""
+        """(B, T, E) to (B, n, D), in time; n is the number of positions, where there are any."""
         tokens: Tensor = self.mlp(self.norm(self._reduce(features)))
         return tokens if self.positions is None else tokens + self.positions
+
+    def order(self, tokens: Tensor) -> Tensor:
+        """(n,) the places, among the (n, D) tokens of a picture or clip, of what the decoder reads first, second, …
+
+        Blanks go behind words, and keep their order as these do (as in the CTC compression of Gaido et al. 2021, which
+        leaves them out; here the number of tokens is known before they are).
+        """
+        if self.speaks is None:
+            return torch.arange(len(tokens), device=tokens.device)
+        blank: Tensor = self.speaks(tokens)[:, 0] <= 0
+        return blank.int().argsort(stable=True)
 
     def _reduce(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape

@@ -91,9 +91,11 @@ class ChatTraining(GradientStage[Conversations]):
         for name, component in self.components().items():
             self._start(name, component)
             component.requires_grad_(name in config.train)
-        self._heard = HeardWords(self._model.decoder.width) if config.ctc_weight else None
-        if self._heard is not None and not {"audio_encoder", "audio_projector"} & set(config.train):
-            raise ConfigError(f"{config.name}: ctc_weight: train names neither audio_encoder nor audio_projector")
+        self._heard: HeardWords | None = None
+        if config.ctc_weight:
+            if self._model.audio_projector is None or not {"audio_encoder", "audio_projector"} & set(config.train):
+                raise ConfigError(f"{config.name}: ctc_weight: train names neither audio_encoder nor audio_projector")
+            self._heard = HeardWords(self._model.audio_projector, self._model.decoder.width)
         self.module = (self._model if self._heard is None else nn.ModuleList([self._model, self._heard])).to(device)
         if self._model.image_encoder is not None and "image_encoder" in config.train:
             self._model.image_encoder.tower.to(memory_format=torch.channels_last)  # as in the naming stage
@@ -141,8 +143,9 @@ class ChatTraining(GradientStage[Conversations]):
             )
         device = self._model.decoder.device
         media = [span.media for sequence in sequences for span in sequence.spans]
-        tokens = self._model.project(media, self._cache.features(media))
-        logits = self._model.read(sequences, tokens, positions.to(device), kept.to(device))  # B, K, V
+        tokens = self._model.in_time(media, self._cache.features(media))
+        read = self._model.as_read(media, tokens)
+        logits = self._model.read(sequences, read, positions.to(device), kept.to(device))  # B, K, V
         labels = labels[:, kept].to(device)
         told = labels != IGNORED
         loss = F.cross_entropy(logits[told].float(), labels[told])

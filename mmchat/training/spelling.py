@@ -70,13 +70,14 @@ class Words:
 class HeardWords(nn.Module):
     """CTC loss of cross-modal tokens, beside what a decoder says of them (hybrid CTC/attention, Watanabe et al. 2017).
 
-    The decoder's loss reaches the ear through few words of an answer; this one tells it every word that was said.
+    The decoder's loss reaches the ear through few words of an answer; this one tells it every word that was said, and
+    alone says where no word is.
     """
 
-    def __init__(self, width: int) -> None:
-        """For tokens of width D = `width`."""
+    def __init__(self, projector: Projector, width: int) -> None:
+        """For tokens, in time, of width D = `width` that the projector makes."""
         super().__init__()
-        self.silence = nn.Linear(width, 1)
+        self.speaks = _speaks(projector, width)
 
     def forward(self, tokens: Sequence[Tensor], texts: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
         """The loss a word, a scalar.
@@ -86,9 +87,9 @@ class HeardWords(nn.Module):
             texts: the words said in each, as ids of the decoder; none in a clip without speech.
             embeddings: (V, D) of the decoder; no gradient reaches them.
         """
-        scores = _word_scores(pad_sequence(list(tokens), batch_first=True), embeddings.detach(), self.silence)
+        scores = _word_scores(pad_sequence(list(tokens), batch_first=True), embeddings.detach(), self.speaks)
         return F.ctc_loss(
-            scores.float().log_softmax(-1).transpose(0, 1),  # n, B, V + 1
+            scores.transpose(0, 1),  # n, B, V + 1
             torch.tensor([word for ids in texts for word in ids], dtype=torch.long, device=scores.device),
             torch.tensor([len(each) for each in tokens]),
             torch.tensor([len(ids) for ids in texts]),
@@ -103,16 +104,26 @@ class _WordHead(nn.Module):
     def __init__(self, projector: Projector, embeddings: Tensor) -> None:
         super().__init__()
         self.projector = projector
-        self.silence = nn.Linear(embeddings.shape[1], 1)
+        self.speaks = _speaks(projector, embeddings.shape[1])
         self.embeddings: Tensor
         self.register_buffer("embeddings", embeddings.detach().clone(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return _word_scores(self.projector(features), self.embeddings, self.silence)
+        return _word_scores(self.projector(features), self.embeddings, self.speaks)
 
 
-def _word_scores(tokens: Tensor, embeddings: Tensor, silence: nn.Linear) -> Tensor:
-    """(B, n, V + 1): how much a cross-modal token (B, n, D) resembles each word, and how much it says nothing."""
+def _speaks(projector: Projector, width: int) -> nn.Linear:
+    """That of the projector, which keeps it, or one that is thrown away afterwards."""
+    return nn.Linear(width, 1) if projector.speaks is None else projector.speaks
+
+
+def _word_scores(tokens: Tensor, embeddings: Tensor, speaks: nn.Linear) -> Tensor:
+    """(B, n, V + 1) log-probabilities: which word a cross-modal token (B, n, D) is, and last that it is none.
+
+    Whether it is one is decided first, by itself (as in HAT, Variani et al. 2020): that has to be known where no words
+    are at hand to compare with.
+    """
     sharpness = _SHARPNESS / embeddings.square().sum(1).mean()  # a word itself scores about 10
-    words = tokens @ embeddings.T * sharpness  # B, n, V
-    return torch.cat([words, silence(tokens)], dim=-1)
+    words = (tokens @ embeddings.T * sharpness).float().log_softmax(-1)  # B, n, V
+    any_word: Tensor = speaks(tokens).float()  # B, n, 1
+    return torch.cat([words + F.logsigmoid(any_word), F.logsigmoid(-any_word)], dim=-1)

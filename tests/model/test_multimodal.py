@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmchat.config import GenerationOptions, Modality, ModelConfig
 from mmchat.errors import ConfigError, FusionError, MessageError
@@ -235,3 +237,48 @@ def test_clips_take_no_positions(tiny_config: ModelConfig) -> None:
     """They are of any length, and Whisper's features know the time."""
     with pytest.raises(ConfigError, match=r"audio_projector\.positions"):
         with_positions(tiny_config, "audio", 4).fresh("audio")
+
+
+# Blanks of a clip
+
+
+@pytest.fixture
+def packing(toy: Toy) -> Toy:
+    """The tiny model, whose projector takes a token for a word if its first number is more than that of most."""
+    model = copy.deepcopy(toy.model)
+    assert model.audio_projector is not None
+    speaks = nn.Linear(model.decoder.width, 1).requires_grad_(False)
+    nn.init.zeros_(speaks.weight)[0, 0] = 1
+    nn.init.constant_(speaks.bias, -float(toy.model.encode([noise(2 * SAMPLE_RATE)])[0][:, 0].median()))
+    model.audio_projector.speaks = speaks
+    return Toy(model, toy.tokenizer)
+
+
+@pytest.mark.parametrize("seconds", [2, 31])
+def test_the_decoder_reads_the_words_of_a_whole_clip_before_its_blanks(packing: Toy, seconds: int) -> None:
+    """Those of its second 30 s too, and as many tokens as without."""
+    clip = noise(seconds * SAMPLE_RATE)
+    (in_time,) = packing.model.in_time([clip], packing.model.features([clip]))
+    assert packing.model.audio_projector is not None
+    assert packing.model.audio_projector.speaks is not None
+    word = packing.model.audio_projector.speaks(in_time)[:, 0] > 0
+    assert 0 < word.sum() < packing.model.num_tokens(clip) == len(in_time)
+    assert not word[: word.sum()].all()
+    (read,) = packing.model.encode([clip])
+    assert torch.equal(read, torch.cat([in_time[word], in_time[~word]]))
+
+
+def test_pictures_beside_a_clip_stay_as_they_are(packing: Toy, cat_image: ImagePart, question_clip: AudioPart) -> None:
+    features = packing.model.features([cat_image, question_clip])
+    seen, heard = packing.model.in_time([cat_image, question_clip], features)
+    read_seen, read_heard = packing.model.encode([cat_image, question_clip])
+    assert torch.equal(read_seen, seen)
+    assert not torch.equal(read_heard, heard)
+
+
+def test_pictures_have_no_blanks(tiny_config: ModelConfig) -> None:
+    assert tiny_config.image_projector is not None
+    projector = tiny_config.image_projector.model_copy(update={"blanks": "behind"})
+    config = tiny_config.model_copy(update={"image_projector": projector})
+    with pytest.raises(ConfigError, match=r"image_projector\.blanks"):
+        Multimodal(config, TransformersDecoder(config.decoder)).fresh("image")

@@ -76,6 +76,20 @@ def test_the_number_of_tokens_is_known_beforehand(features: int, tokens: int) ->
     assert projector("stack", 8).num_tokens(features) == tokens
 
 
+@torch.no_grad()
+def test_blanks_are_read_behind_words_and_both_keep_their_order() -> None:
+    ours = Projector(ProjectorConfig(reduce="stack", neighbours=2, blanks="behind"), E, D)
+    assert ours.speaks is not None
+    ours.speaks.weight[:] = torch.eye(D)[0]
+    ours.speaks.bias[:] = -1
+    tokens = torch.tensor([0.9, 2.0, 1.0, -3.0, 1.1])[:, None].repeat(1, D)
+    assert ours.order(tokens).tolist() == [1, 4, 0, 2, 3]
+
+
+def test_tokens_are_read_in_time_unless_blanks_go_behind() -> None:
+    assert projector("stack", 2).order(torch.randn(4, D)).tolist() == [0, 1, 2, 3]
+
+
 def test_positions_tell_equal_features_apart() -> None:
     torch.manual_seed(0)
     ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=7, positions=4), E, D)

@@ -240,7 +240,8 @@ def test_what_is_heard_is_told_to_the_ear_too(build: Build, dataset: Path, token
         for tokens, words in zip(stage._model.encode(media), batch.said, strict=True):
             assert words is not None
             similar = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
-            scores = torch.cat([similar, heard.silence(tokens)], 1).log_softmax(-1)
+            any_word = heard.speaks(tokens).sigmoid()
+            scores = torch.cat([any_word * similar.softmax(-1), 1 - any_word], 1).log()
             ids, lengths = torch.tensor([words]), torch.tensor([len(words)])
             losses.append(F.ctc_loss(scores, ids, torch.tensor([len(tokens)]), lengths, blank=len(embeddings)))
         ours, without = stage.loss(batch), plain.loss(plain.batch(0))

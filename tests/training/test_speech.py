@@ -211,12 +211,34 @@ def test_a_word_is_told_by_the_embeddings_of_the_decoder(
 ) -> None:
     stage, decoder = words
     features = stage.module["encoder"](stage.batch(0).mels)
-    scores = stage.module["heads"]["words"](features)
+    head = stage.module["heads"]["words"]
+    scores = head(features)
     tokens = stage.components()["audio_projector"](features)
     embeddings = decoder.embed(torch.arange(tokenizer.vocab_size))
     assert scores.shape == (3, tokens.shape[1], tokenizer.vocab_size + 1)
-    expected = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
-    torch.testing.assert_close(scores[..., :-1], expected)
+    alike = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
+    any_word = head.speaks(tokens).sigmoid()
+    torch.testing.assert_close(scores[..., :-1].exp(), any_word * alike.softmax(-1))
+    torch.testing.assert_close(scores[..., -1:].exp(), 1 - any_word)
+
+
+def test_a_projector_that_puts_blanks_behind_keeps_what_tells_them(
+    words: tuple[SpeechTraining, TransformersDecoder],
+    configure: Configure,
+    toy_model: ModelConfig,
+    tokenizer: ChatTokenizer,
+) -> None:
+    stage, _ = words
+    assert "speaks.weight" not in stage.components()["audio_projector"].state_dict()
+    assert toy_model.audio_projector is not None
+    projector = toy_model.audio_projector.model_copy(update={"blanks": "behind"})
+    model = toy_model.model_copy(update={"audio_projector": projector})
+    config = configure("speech", start=stage._config.start, spell_in=("words",))
+    packing = SpeechTraining(config, model, tokenizer, CPU)
+    speaks = packing.components()["audio_projector"].get_submodule("speaks")
+    assert packing.module["heads"]["words"].speaks is speaks
+    packing.loss(packing.batch(0)).value.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None and weight.grad.norm() > 0 for weight in speaks.parameters())
 
 
 def test_encoder_and_projector_learn_the_words_and_the_embeddings_stay(

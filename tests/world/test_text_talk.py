@@ -194,8 +194,8 @@ def test_the_next_number_is_one_away() -> None:
     for dialogue in told_dialogues(1_500):
         if dialogue.kind == "next_number":
             asked = dialogue.turns[-2].spoken.lower()
-            (given,) = (NUMBERS.index(word) for word in re.findall(r"[a-z]+", asked) if word in NUMBERS)
-            step = -1 if re.search("before|less|lower|down", asked) else 1
+            *_, given = (NUMBERS.index(word) for word in re.findall(r"[a-z]+", asked) if word in NUMBERS)
+            step = -1 if re.search("before|less|lower|down|back", asked) else 1
             assert dialogue.accept == (NUMBERS[given + step],), asked
 
 
