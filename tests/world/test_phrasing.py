@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from mmchat.world import phrasing
-from mmchat.world.concepts import Thing
+from mmchat.world.concepts import Thing, load_things
 from mmchat.world.phrasing import (
     NUMBERS,
     TEST_STRIDE,
@@ -22,6 +22,7 @@ from mmchat.world.phrasing import (
     question,
     read_wordings,
     some,
+    words_of,
 )
 
 
@@ -65,6 +66,23 @@ def test_no_wording_of_the_test_split_is_asked_in_training() -> None:
     test = {bare(wording) for wordings in lists for wording in of_split(wordings, "test")}
     assert train & test == set()
     assert {"describe this", "what is this", "what do you see"} <= train
+
+
+def test_what_a_wording_asks_for_is_given() -> None:
+    """A wording that a few draws miss would stop a build of hours."""
+    words = set(words_of(load_things()[0]))
+    numbers, position = {"a", "b", "A"}, {"side", "spot", "relation", "other", "name"}
+    given = {
+        **dict.fromkeys(("plus", "minus", "plus_digits", "minus_digits"), numbers),
+        **{"count_to": {"b"}, "count_after": {"a"}, "count_before": {"a"}, "tell_name": {"person"}},
+        **{"is_a": {*words, "other"}, "is_in_one": {"some", "ordinal"}},
+        **dict.fromkeys(("one_of_two", "ground_of_one"), {"ordinal"}),
+    }
+    for source in ("picture_questions", "text_questions"):
+        for topic, wordings in read_wordings(source).items():
+            for wording in wordings:
+                slots = set(re.findall(r"\{(\w+)\}", wording))
+                assert slots <= given.get(topic, position if "position" in topic else words), wording
 
 
 def test_every_question_has_at_least_twelve_wordings_in_training_and_one_in_the_test() -> None:
