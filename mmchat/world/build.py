@@ -11,7 +11,7 @@
     OUT/<split>/dictations.jsonl              dialogues about what a voice said that is no question
     OUT/<split>/recordings.jsonl              dialogues about what people said
     OUT/train/echoes.jsonl                    the clips of dialogues once more, to be written down
-    OUT/train/repeats.jsonl                   the words of dictations and recordings in writing, to be written again
+    OUT/train/repeats.jsonl                   words of dictations and recordings, and jumbles, written to be repeated
     OUT/test/{regions,captions,dialogues}_reserved.jsonl   pictures in styles that training never sees
     OUT/<split>/images/NN/*.webp, OUT/<split>/audio/NN/*.flac
 

@@ -42,7 +42,7 @@ _ROWS = {
     "quizzes": "a dialogue of many questions about one picture, each answered in a word or two",
     "recordings": "a clip of a person, to be written down",
     "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
-    "repeats": "the words of a dictation or a recording in writing, to be written again",
+    "repeats": "the words of a dictation or a recording in writing, or words in no order, to be written again",
     "texts": "a short text",
     "transcripts": "a clip and what is said in it",
     "captions_reserved": "as `captions.jsonl`, in styles that training never sees",

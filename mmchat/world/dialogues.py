@@ -18,7 +18,7 @@ from mmchat.world.series_talk import series_dialogue
 from mmchat.world.spots import in_order, relations
 from mmchat.world.talk import Dialogue, Turn, topics_of
 from mmchat.world.text_talk import text_dialogue
-from mmchat.world.voice_talk import dictation, echo_dialogue, echo_of, sound_dialogue
+from mmchat.world.voice_talk import dictation, echo_dialogue, echo_of, jumble, sound_dialogue
 
 __all__ = [
     "Dialogue",
@@ -29,6 +29,7 @@ __all__ = [
     "documents",
     "echo_dialogue",
     "echo_of",
+    "jumble",
     "picture_dialogue",
     "quiz_dialogue",
     "quiz_layout",

@@ -230,7 +230,8 @@ class Maker:
     def _dictation(self, job: Job, rng: Random) -> list[Row]:
         """What a voice said that is no question, to be written."""
         text, voice = dialogues.dictation(self._things, rng, job.split), _voice(job.split, rng)
-        return self._heard(job, self._speech(job, 0, text, voice, rng), text, str(voice), rng)
+        rows = self._heard(job, self._speech(job, 0, text, voice, rng), text, str(voice), rng)
+        return [*rows, self._jumble(job, rng)] if job.split == "train" else rows
 
     def _recording(self, job: Job, rng: Random) -> list[Row]:
         """What a person said, to be written."""
@@ -244,6 +245,11 @@ class Maker:
         transcript = Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": voice})
         echo = self._echo(job, clip, text, rng, f"{job.kind}s.jsonl")
         return [transcript, echo, _in_writing(echo, text)] if job.split == "train" else [transcript, echo]
+
+    def _jumble(self, job: Job, rng: Random) -> Row:
+        """Words in no order, in writing, to be written again."""
+        text = dialogues.jumble(self._things, rng)
+        return _in_writing(self._echo(job, "", text, rng, "repeats.jsonl"), text)
 
     def _echo(self, job: Job, clip: str, text: str, rng: Random, file: str) -> Row:
         """The wish to have written what a clip says."""

@@ -21,9 +21,11 @@ LIST_SHARE_OF_DICTATIONS = 0.3  # what is left is words in no order
 NAME_SHARE_OF_WORDS = 0.5
 COMMON_SHARE_OF_PIECES = 0.4  # of a spliced sentence: any English word instead of a piece of a sentence
 WORDING_SHARE_OF_PIECES = 0.6  # of the other pieces: from a question
+COMMON_SHARE_OF_JUMBLES = 0.5  # the other words are of things and facts
 BARE_SHARE_OF_SOUNDS = 0.4  # a clip of no speech alone, without a typed question
 
 _SOURCE = "text_questions"
+_WORDS_OF_A_JUMBLE = (2, 10)
 
 
 def echo_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
@@ -70,6 +72,16 @@ def _spliced(things: Sequence[Thing], rng: Random) -> str:
             heard = re.findall("[a-z][a-z'-]*", said.lower())
             start = rng.randrange(len(heard))
             words += [re.sub(r"^i\b", "I", word) for word in heard[start : start + rng.randint(1, 4)]]
+    return f"{capitalise(' '.join(words))}."
+
+
+def jumble(things: Sequence[Thing], rng: Random) -> str:
+    """Words of training in no order, names of people among them, to be repeated: none can be guessed.
+
+    Whoever repeats sentences alone learns to say a likely one instead of the one that was said.
+    """
+    chosen = rng.choices(things, k=rng.randint(*_WORDS_OF_A_JUMBLE))
+    words = [rng.choice(_common_words()) if rng.random() < COMMON_SHARE_OF_JUMBLES else _word(t, rng) for t in chosen]
     return f"{capitalise(' '.join(words))}."
 
 

@@ -214,7 +214,9 @@ def test_what_is_dictated_is_written_twice_in_training(world: Path) -> None:
     """Once heard and once read, with the same wish and the same answer."""
     assert not (world / "test/repeats.jsonl").exists()
     heard = [row for name in ("dictations", "recordings") for row in rows(world / f"train/{name}.jsonl")]
-    read = rows(world / "train/repeats.jsonl")
+    said = {transcript for row in heard for transcript in row["transcripts"]}
+    every = rows(world / "train/repeats.jsonl")
+    read = [row for row in every if any(text in row["messages"][0]["content"][0]["text"] for text in said)]
     assert len(read) == len(heard) == 40
     for spoken, written in zip(heard, read, strict=True):
         parts = spoken["messages"][0]["content"]
@@ -222,6 +224,17 @@ def test_what_is_dictated_is_written_twice_in_training(world: Path) -> None:
         assert written["messages"][0]["content"] == [{"type": "text", "text": asked}]
         assert written["messages"][1] == spoken["messages"][1]
         assert (written["kind"], written["accept"]) == ("repeat", spoken["accept"])
+
+
+def test_beside_each_dictation_words_in_no_order_are_to_be_repeated(world: Path) -> None:
+    read = {row["accept"][0]: row["messages"] for row in rows(world / "train/repeats.jsonl")}
+    heard = {row["accept"][0] for name in ("dictations", "recordings") for row in rows(world / f"train/{name}.jsonl")}
+    jumbles = read.keys() - heard
+    assert len(jumbles) == 30
+    for words in jumbles:
+        question, reply = read[words]
+        assert f"{words}." in question["content"][0]["text"]
+        assert f"{words}." in reply["content"][0]["text"]
 
 
 def test_voices_of_recordings_are_as_many_as_wanted_though_others_are_more(

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from mmchat.world.dialogues import Dialogue, dictation, echo_dialogue, echo_of, sound_dialogue
+from mmchat.world.dialogues import Dialogue, dictation, echo_dialogue, echo_of, jumble, sound_dialogue
 from mmchat.world.phrasing import NUMBERS, Split, of_split, read_wordings
 from mmchat.world.sounds import SOUNDS
 from mmchat.world.talk import Sound
@@ -71,6 +71,17 @@ def test_dictations_are_statements_lists_and_loose_words() -> None:
     lists = [sentence for sentence in said if sentence.split()[0].lower() in NUMBERS[1:10]]
     assert 0.2 < len(lists) / len(said) < 0.45
     assert any(re.fullmatch(r"[A-Z]\w+ [^,]+, \w+ [^,]+ and \w+ [^,]+[.]", sentence) for sentence in lists)
+
+
+def test_a_jumble_is_of_words_and_names_of_training() -> None:
+    said = [jumble(WORLD, Random(seed)) for seed in range(400)]
+    assert all(re.fullmatch(r"[A-Z][A-Za-z', -]*[.]", sentence) for sentence in said)
+    assert len(set(said)) > 395
+    words = [sentence[:-1].split() for sentence in said]
+    assert {len(each) for each in words} >= set(range(2, 11))
+    names, every = read_wordings("names"), {word for each in words for word in each[1:]}
+    assert every & set(of_split(names, "train"))
+    assert not every & set(of_split(names, "test"))
 
 
 def test_in_training_pieces_of_sentences_are_spliced_with_common_words() -> None:
