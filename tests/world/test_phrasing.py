@@ -85,6 +85,12 @@ def test_what_a_wording_asks_for_is_given() -> None:
                 assert slots <= given.get(topic, position if "position" in topic else words), wording
 
 
+def test_what_is_asked_of_mmchat_is_not_asked_of_a_picture_too() -> None:
+    """Without a picture it would have two answers."""
+    pictures = {bare(wording) for wordings in read_wordings("picture_questions").values() for wording in wordings}
+    assert pictures & {bare(wording) for entry in read_wordings("about") for wording in entry["questions"]} == set()
+
+
 def test_every_question_has_at_least_twelve_wordings_in_training_and_one_in_the_test() -> None:
     for key, wordings in question_lists().items():
         assert len(set(of_split(wordings, "train"))) >= 12, key
