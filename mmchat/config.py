@@ -111,6 +111,9 @@ class AudioEncoderConfig(Frozen):
     n_audio_state: int
     n_audio_head: int
     n_audio_layer: int
+    stride: Literal[2, 4, 8] = 2
+    """Mel frames a feature, each of 10 ms; Whisper's own checkpoints have 2. With more, fewer features run through as
+    many layers (as in FastConformer, Rekesh et al. 2023); only where nothing follows a clip."""
     padding: Literal["none", "masked", "full", "zeros"] = "none"
     """What follows a clip in its last chunk: nothing; silence that is heard at the clip's end and attended to by nobody
     (`masked`); silence that becomes features like any sound, in one spectrogram with all of the clip (`full`); or, in
@@ -118,6 +121,14 @@ class AudioEncoderConfig(Frozen):
     (`zeros`)."""
     final_norm: bool = True
     """Whether the last layer norm belongs to the encoder; where features are pooled before it, the projector has it."""
+
+    @model_validator(mode="after")
+    def _fills_its_positions(self) -> AudioEncoderConfig:
+        if self.stride > 2 and self.padding != "none":
+            raise ValueError(f"stride: {self.stride} goes with padding none, not {self.padding}")
+        if 2 * self.n_audio_ctx % self.stride:
+            raise ValueError(f"stride: {2 * self.n_audio_ctx} mel frames are no multiple of {self.stride}")
+        return self
 
 
 class ProjectorConfig(Frozen):
@@ -145,9 +156,10 @@ class ProjectorConfig(Frozen):
     positions: int = Field(default=0, ge=0)
     """Learned positions, one added to each token of a picture: the features of a convolutional tower say what stands
     somewhere, but not where. 0 adds none; otherwise as many as a picture has tokens."""
-    blanks: Literal["between", "behind"] = "between"
-    """Where those tokens of a clip stand at which no word is said: in time, or behind all words, so that speech reads
-    like text. Which they are is learnt with CTC."""
+    heard: Literal["tokens", "words"] = "tokens"
+    """As what the decoder reads a clip: as the MLP's tokens, in time; or as words. Then a token at which a word is said
+    is read as that word's own embedding, mixed with those of what else it may have been, so that speech reads like
+    text; tokens at which none is said stand behind. What is said is learnt with CTC."""
 
     @model_validator(mode="after")
     def _has_what_it_shapes(self) -> ProjectorConfig:

@@ -66,7 +66,7 @@ def compose(folder: Path, name: str, decoder: str, image: str | None, audio: str
             projector = _projector(_FEATURES_A_TOKEN[sense], built.width)
             parts |= {f"{sense}_encoder": config, f"{sense}_projector": projector}
             tensors[f"{sense}_encoder"] = _state(encoder)
-            tensors[f"{sense}_projector"] = _state(Projector(projector, encoder.width, built.width))
+            tensors[f"{sense}_projector"] = _state(Projector(projector, encoder.width, built.width, built.vocab_size))
             fresh.append("image_projector" if sense == "image" else "audio_projector")
     model = ModelConfig(
         name=name,

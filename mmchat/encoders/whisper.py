@@ -1,6 +1,7 @@
 """Clips to frame features: the audio encoder of openai-whisper, run at the clip's true length or on whole chunks.
 
-B clips of one length, M mel bands, F mel frames (100 a second), T features (50 a second), Da width of a feature
+B clips of one length, M mel bands, F mel frames (100 a second), T features (50 a second, or fewer with a longer
+stride), Da width of a feature
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from mmchat.config import AudioEncoderConfig
 
 FEATURES_PER_SECOND = 50
 _SAMPLES_PER_FRAME: int = HOP_LENGTH
-_SAMPLES_PER_FEATURE = 2 * _SAMPLES_PER_FRAME
-_SHORTEST = 8 * _SAMPLES_PER_FEATURE  # shorter clips are padded with silence: the spectrogram needs 400 samples
+_SHORTEST = 16 * _SAMPLES_PER_FRAME  # shorter clips are padded with silence: the spectrogram needs 400 samples
 _FEWEST_FRAMES = 2
 
 
@@ -46,20 +46,22 @@ class WhisperAudioEncoder(nn.Module):
         self.config = config
         self.width = config.n_audio_state
         self._multiple = multiple
-        self._window = config.n_audio_ctx * _SAMPLES_PER_FEATURE
+        self._window = config.n_audio_ctx * 2 * _SAMPLES_PER_FRAME
+        self._positions = config.n_audio_ctx * 2 // config.stride
         self.encoder = AudioEncoder(
             config.n_mels, config.n_audio_ctx, config.n_audio_state, config.n_audio_head, config.n_audio_layer
         )
+        self.encoder.conv2.stride = (config.stride,)
         if not config.final_norm:
             self.encoder.ln_post = nn.Identity()
 
     def num_features(self, samples: int) -> list[int]:
-        """How many features each chunk of a clip of so many 16 kHz samples has; a full chunk has `n_audio_ctx`."""
+        """How many features each chunk of a clip of so many 16 kHz samples has; in a full one they fill the window."""
         features = [self._num_heard(length) for length in self._chunk_lengths(samples)]
         return features if len(features) == 1 else [*features[:-1], self._filled(features[-1])]
 
     def preprocess(self, waveform: np.ndarray) -> list[Chunk]:
-        """A (samples,) waveform at 16 kHz to chunks; F is about twice the number of features."""
+        """A (samples,) waveform at 16 kHz to chunks; F is about `stride` times the number of features."""
         samples = torch.from_numpy(waveform)
         lengths = self._chunk_lengths(len(waveform))
         match self.config.padding:
@@ -84,7 +86,8 @@ class WhisperAudioEncoder(nn.Module):
         x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)  # B, T, Da
         if self.config.padding == "masked":
             x = x[:, : mel.shape[-1] // 2]  # the silence behind the clip becomes no feature of its own
-        x = (x + self.encoder.positional_embedding[: x.shape[1]]).to(x.dtype)
+        when = self.encoder.positional_embedding[:: self.config.stride // 2]
+        x = (x + when[: x.shape[1]]).to(x.dtype)
         for block in self.encoder.blocks:
             normed = block.attn_ln(x)
             x = x + block.attn(normed, normed[:, :heard])[0]
@@ -95,15 +98,15 @@ class WhisperAudioEncoder(nn.Module):
     def _num_heard(self, length: int) -> int:
         match self.config.padding:
             case "none":
-                return math.ceil(max(length, _SHORTEST) / _SAMPLES_PER_FEATURE)
+                return math.ceil(max(length, _SHORTEST) / (self.config.stride * _SAMPLES_PER_FRAME))
             case "masked" | "zeros":
                 return math.ceil(math.ceil(length / _SAMPLES_PER_FRAME) / 2)
             case "full":
-                return self.config.n_audio_ctx
+                return self._positions
 
     def _filled(self, features: int) -> int:
         """How many features the last of several chunks has with those over zeros."""
-        return min(self.config.n_audio_ctx, -(-features // self._multiple) * self._multiple)
+        return min(self._positions, -(-features // self._multiple) * self._multiple)
 
     def _mel_over_zeros(self, samples: Tensor) -> tuple[Tensor, ...]:
         frames = max(_FEWEST_FRAMES, math.ceil(len(samples) / _SAMPLES_PER_FRAME))
@@ -117,7 +120,7 @@ class WhisperAudioEncoder(nn.Module):
     def _chunk_mel(self, chunk: Tensor) -> Tensor:
         features = self._num_heard(len(chunk))
         if self.config.padding == "none":
-            return self._mel(chunk, features * _SAMPLES_PER_FEATURE)
+            return self._mel(chunk, features * self.config.stride * _SAMPLES_PER_FRAME)
         return self._mel(chunk, self._window)[:, : 2 * features + 1]  # the convolutions hear one frame on
 
     def _mel(self, waveform: Tensor, samples: int) -> Tensor:

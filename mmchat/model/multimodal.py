@@ -60,9 +60,9 @@ class Multimodal(nn.Module):
             from mmchat.encoders.clip import ClipImageEncoder
 
             seeing = ClipImageEncoder(config.image_encoder)
-            projector = Projector(config.image_projector, seeing.width, self.decoder.width)
-            if config.image_projector.blanks == "behind":
-                raise ConfigError("image_projector.blanks: only clips have words, and blanks between them")
+            projector = Projector(config.image_projector, seeing.width, self.decoder.width, self.decoder.vocab_size)
+            if config.image_projector.heard == "words":
+                raise ConfigError("image_projector.heard: nobody says words in a picture")
             _check_positions(config.image_projector, projector.num_tokens(seeing.num_features))
             return {"image_encoder": seeing, "image_projector": projector}
         if config.audio_encoder is None or config.audio_projector is None:
@@ -72,7 +72,7 @@ class Multimodal(nn.Module):
         if config.audio_projector.positions:
             raise ConfigError("audio_projector.positions: Whisper's features say when; only pictures take positions")
         hearing = WhisperAudioEncoder(config.audio_encoder, config.audio_projector.neighbours)
-        projector = Projector(config.audio_projector, hearing.width, self.decoder.width)
+        projector = Projector(config.audio_projector, hearing.width, self.decoder.width, self.decoder.vocab_size)
         return {"audio_encoder": hearing, "audio_projector": projector}
 
     def attach(self, components: Mapping[str, nn.Module]) -> None:
@@ -115,8 +115,8 @@ class Multimodal(nn.Module):
         return self.as_read(media, self.in_time(media, features))
 
     def as_read(self, media: Sequence[Media], tokens: Sequence[Tensor]) -> list[Tensor]:
-        """Tokens (n, D) in time of each picture and clip, in the order in which the decoder reads them."""
-        return [each[self._projector(part).order(each)] for part, each in zip(media, tokens, strict=True)]
+        """Tokens (n, D) in time of each picture and clip to what the decoder reads of them."""
+        return [self._projector(part).read(each, self._words) for part, each in zip(media, tokens, strict=True)]
 
     def read_at(self, media: Sequence[Media]) -> list[Tensor]:
         """For each picture and clip where among its tokens the decoder reads the first in time, the second, … (n,)."""
@@ -164,6 +164,10 @@ class Multimodal(nn.Module):
         """(T, D): the sequence's token embeddings with its media written in."""
         ids = torch.tensor(sequence.ids, device=self.decoder.device)
         return fuse(self.decoder.embed(ids), sequence, tokens)
+
+    def _words(self) -> Tensor:
+        """(V, D): the embedding of each word of the vocabulary."""
+        return self.decoder.embed(torch.arange(self.decoder.vocab_size, device=self.decoder.device))
 
     def _projector(self, part: Media) -> Projector:
         projector = self.image_projector if isinstance(part, ImagePart) else self.audio_projector

@@ -1,17 +1,19 @@
 """Encoder features to cross-modal tokens.
 
-B items, T features, E width of a feature, k neighbours, n tokens (⌈T / k⌉), D width of the decoder
+B items, T features, E width of a feature, k neighbours, n tokens (⌈T / k⌉), D width of the decoder, V size of
+its vocabulary
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmchat.config import Norm, ProjectorConfig
+from mmchat.model.heard import HeardWords
 
 _RMS_EPSILON = 1e-6
 
@@ -23,15 +25,15 @@ class Projector(nn.Module):
     layer), Voxtral (stacked features, no biases) and Ultravox (SwiGLU between RMSNorms) are values of this one.
     """
 
-    def __init__(self, config: ProjectorConfig, features: int, width: int) -> None:
-        """A projector from features of width E = `features` to tokens of width D = `width`."""
+    def __init__(self, config: ProjectorConfig, features: int, width: int, vocabulary: int) -> None:
+        """From features of width E = `features` to tokens of width D = `width`, which may be heard as V words."""
         super().__init__()
         self.config = config
         reduced = features * config.neighbours if config.reduce == "stack" else features
         self.norm = _norm(config.norm, reduced)
         self.mlp = nn.Sequential(*_layers(config, reduced, width))
         self.positions = nn.Parameter(torch.zeros(config.positions, width)) if config.positions else None
-        self.speaks = nn.Linear(width, 1) if config.blanks == "behind" else None
+        self.heard = HeardWords(width, vocabulary) if config.heard == "words" else None
 
     def num_tokens(self, features: int) -> int:
         """Tokens that so many features become."""
@@ -43,16 +45,13 @@ class Projector(nn.Module):
         tokens: Tensor = self.mlp(self.norm(self._reduce(features)))
         return tokens if self.positions is None else tokens + self.positions
 
-    def order(self, tokens: Tensor) -> Tensor:
-        """(n,) the places, among the (n, D) tokens of a picture or clip, of what the decoder reads first, second, …
+    def read(self, tokens: Tensor, words: Callable[[], Tensor]) -> Tensor:
+        """The (n, D) tokens of a picture or clip as the decoder reads them, whose embeddings `words` gives: (V, D)."""
+        return tokens if self.heard is None else self.heard.read(tokens, words())
 
-        Blanks go behind words, and keep their order as these do (as in the CTC compression of Gaido et al. 2021, which
-        leaves them out; here the number of tokens is known before they are).
-        """
-        if self.speaks is None:
-            return torch.arange(len(tokens), device=tokens.device)
-        blank: Tensor = self.speaks(tokens)[:, 0] <= 0
-        return blank.int().argsort(stable=True)
+    def order(self, tokens: Tensor) -> Tensor:
+        """(n,) the places, among the (n, D) tokens of a picture or clip, of what the decoder reads first, second, …"""
+        return torch.arange(len(tokens), device=tokens.device) if self.heard is None else self.heard.order(tokens)
 
     def _reduce(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape

@@ -23,7 +23,7 @@ from mmchat.config import Component, ModelConfig
 from mmchat.errors import CheckpointError, ConfigError, DatasetError, TrainingError
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
-from mmchat.inputs.messages import Message
+from mmchat.inputs.messages import Message, TextPart
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import IGNORED, MixedSequence, build_sequence, check_fits
 from mmchat.model.tokenizer import ChatTokenizer
@@ -33,8 +33,9 @@ from mmchat.training.data import MODALITIES, parts_of, read_dialogues, read_rows
 from mmchat.training.features import FeatureCache
 from mmchat.training.hearings import said_anew
 from mmchat.training.loop import GradientStage, Loss
+from mmchat.training.phrasings import typed_anew
 from mmchat.training.settings import ChatStage
-from mmchat.training.spelling import HeardWords
+from mmchat.training.spelling import HearingLoss
 from mmchat.training.start import start_from
 from mmchat.training.views import seen_anew
 
@@ -91,11 +92,11 @@ class ChatTraining(GradientStage[Conversations]):
         for name, component in self.components().items():
             self._start(name, component)
             component.requires_grad_(name in config.train)
-        self._heard: HeardWords | None = None
+        self._heard: HearingLoss | None = None
         if config.ctc_weight:
             if self._model.audio_projector is None or not {"audio_encoder", "audio_projector"} & set(config.train):
                 raise ConfigError(f"{config.name}: ctc_weight: train names neither audio_encoder nor audio_projector")
-            self._heard = HeardWords(self._model.audio_projector, self._model.decoder.width)
+            self._heard = HearingLoss(self._model.audio_projector, self._model.decoder.width)
         self.module = (self._model if self._heard is None else nn.ModuleList([self._model, self._heard])).to(device)
         if self._model.image_encoder is not None and "image_encoder" in config.train:
             self._model.image_encoder.tower.to(memory_format=torch.channels_last)  # as in the naming stage
@@ -185,6 +186,9 @@ class ChatTraining(GradientStage[Conversations]):
             messages = [_each_picture(message, lambda picture: seen_anew(picture, rng)) for message in messages]
         if self._config.hear_anew:
             messages = [_each_clip(message, lambda clip: said_anew(clip, rng)) for message in messages]
+        if self._config.type_anew:
+            answers = " ".join(message.text for message in messages if message.role == "assistant")
+            messages = [_each_text(message, lambda text: typed_anew(text, answers, rng)) for message in messages]
         messages = [_each_clip(message, _on_grid) for message in messages]
         sequence = build_sequence(messages, self._tokenizer, self._model.num_tokens, answer_next=False)
         check_fits(sequence, self._model.decoder.context)
@@ -250,6 +254,14 @@ def _each_clip(message: Message, change: Callable[[Waveform], Waveform]) -> Mess
     parts = [
         AudioPart(change(part.waveform), part.name) if isinstance(part, AudioPart) else part for part in message.content
     ]
+    return Message(message.role, tuple(parts))
+
+
+def _each_text(message: Message, change: Callable[[str], str]) -> Message:
+    """What a user typed; the words of others stay."""
+    if message.role != "user":
+        return message
+    parts = [TextPart(change(part.text)) if isinstance(part, TextPart) else part for part in message.content]
     return Message(message.role, tuple(parts))
 
 

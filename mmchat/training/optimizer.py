@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmchat.errors import ConfigError
+from mmchat.model.heard import HeardWords
 from mmchat.training.settings import OptimizerConfig
 
 _MOMENTUM = 0.95
@@ -93,9 +94,10 @@ def build_optimizer(module: nn.Module, parts: Mapping[str, nn.Module], config: O
 
 
 def _matrices(parts: Mapping[str, nn.Module]) -> Iterator[nn.Parameter]:
-    """Weights of linear layers; a decoder's embedding, which is its last layer too, is none."""
+    """Weights of linear layers; those with a row for each word, as a decoder's embedding, are none."""
     modules = [module for part in parts.values() for module in part.modules()]
     embeddings = {module.weight for module in modules if isinstance(module, nn.Embedding)}
+    embeddings |= {module.words.weight for module in modules if isinstance(module, HeardWords)}
     for module in modules:
         for name, weight in module.named_parameters(recurse=False):
             if name == "weight" and weight.ndim == 2 and weight not in embeddings:

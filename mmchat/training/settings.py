@@ -126,6 +126,8 @@ class ChatStage(_GradientStage):
     """Clips are played slower or faster each time, and encoded each time, though their encoder may be frozen."""
     see_anew: bool = False
     """Pictures are shifted, scaled, turned a little and lit otherwise each time, and encoded each time."""
+    type_anew: bool = False
+    """What users type loses little words or gains some each time, but for what answers quote; for English."""
     ctc_weight: float = Field(0.0, ge=0)
     """Weight of a CTC loss over the tokens of clips, by the `transcripts` of their rows, beside the loss of answers."""
     repeat: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)

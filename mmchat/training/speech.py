@@ -71,7 +71,9 @@ class SpeechTraining(GradientStage[SpeechBatch]):
             self._spellings["letters"] = Letters(self._encoder.width)
         if "words" in config.spell_in:
             embeddings = self._embeddings(model, tokenizer)
-            self._projector = Projector(_projector_config(model), self._encoder.width, embeddings.shape[1])
+            self._projector = Projector(
+                _projector_config(model), self._encoder.width, embeddings.shape[1], tokenizer.vocab_size
+            )
             start_from(config.start, "audio_projector", self._projector)
             self._spellings["words"] = Words(self._projector, embeddings, tokenizer)
         heads = nn.ModuleDict({name: spelling.head for name, spelling in self._spellings.items()})

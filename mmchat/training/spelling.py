@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from mmchat.model.heard import with_blank
 from mmchat.model.projector import Projector
 from mmchat.model.tokenizer import ChatTokenizer
 
@@ -49,12 +50,13 @@ class Letters:
 
 
 class Words:
-    """Tokens of the decoder, told by its own word embeddings: what the projector makes of speech becomes like text."""
+    """Tokens of the decoder's vocabulary, told of what the projector makes of speech."""
 
     def __init__(self, projector: Projector, embeddings: Tensor, tokenizer: ChatTokenizer) -> None:
         """
         Args:
-            projector: learns to make cross-modal tokens (B, n, D) of features.
+            projector: learns to make cross-modal tokens (B, n, D) of features, and which words they are if it keeps
+                that.
             embeddings: (V, D) of the decoder; they stay as they are.
             tokenizer: of the decoder.
         """
@@ -67,7 +69,7 @@ class Words:
         return self._tokenizer.encode(text.strip())
 
 
-class HeardWords(nn.Module):
+class HearingLoss(nn.Module):
     """CTC loss of cross-modal tokens, beside what a decoder says of them (hybrid CTC/attention, Watanabe et al. 2017).
 
     The decoder's loss reaches the ear through few words of an answer; this one tells it every word that was said, and
@@ -77,7 +79,7 @@ class HeardWords(nn.Module):
     def __init__(self, projector: Projector, width: int) -> None:
         """For tokens, in time, of width D = `width` that the projector makes."""
         super().__init__()
-        self.speaks = _speaks(projector, width)
+        self.scores = _WordScores(projector, width)
 
     def forward(self, tokens: Sequence[Tensor], texts: Sequence[Sequence[int]], embeddings: Tensor) -> Tensor:
         """The loss a word, a scalar.
@@ -87,7 +89,7 @@ class HeardWords(nn.Module):
             texts: the words said in each, as ids of the decoder; none in a clip without speech.
             embeddings: (V, D) of the decoder; no gradient reaches them.
         """
-        scores = _word_scores(pad_sequence(list(tokens), batch_first=True), embeddings.detach(), self.speaks)
+        scores = self.scores(pad_sequence(list(tokens), batch_first=True), embeddings.detach())  # B, n, V + 1
         return F.ctc_loss(
             scores.transpose(0, 1),  # n, B, V + 1
             torch.tensor([word for ids in texts for word in ids], dtype=torch.long, device=scores.device),
@@ -104,26 +106,31 @@ class _WordHead(nn.Module):
     def __init__(self, projector: Projector, embeddings: Tensor) -> None:
         super().__init__()
         self.projector = projector
-        self.speaks = _speaks(projector, embeddings.shape[1])
+        self.scores = _WordScores(projector, embeddings.shape[1])
         self.embeddings: Tensor
         self.register_buffer("embeddings", embeddings.detach().clone(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return _word_scores(self.projector(features), self.embeddings, self.speaks)
+        scores: Tensor = self.scores(self.projector(features), self.embeddings)
+        return scores
 
 
-def _speaks(projector: Projector, width: int) -> nn.Linear:
-    """That of the projector, which keeps it, or one that is thrown away afterwards."""
-    return nn.Linear(width, 1) if projector.speaks is None else projector.speaks
+class _WordScores(nn.Module):
+    """Which word a cross-modal token is: as the projector keeps it, or by likeness to the words of the decoder.
 
-
-def _word_scores(tokens: Tensor, embeddings: Tensor, speaks: nn.Linear) -> Tensor:
-    """(B, n, V + 1) log-probabilities: which word a cross-modal token (B, n, D) is, and last that it is none.
-
-    Whether it is one is decided first, by itself (as in HAT, Variani et al. 2020): that has to be known where no words
-    are at hand to compare with.
+    By likeness, what the projector makes of speech becomes like text; what tells words from none is thrown away.
     """
-    sharpness = _SHARPNESS / embeddings.square().sum(1).mean()  # a word itself scores about 10
-    words = (tokens @ embeddings.T * sharpness).float().log_softmax(-1)  # B, n, V
-    any_word: Tensor = speaks(tokens).float()  # B, n, 1
-    return torch.cat([words + F.logsigmoid(any_word), F.logsigmoid(-any_word)], dim=-1)
+
+    def __init__(self, projector: Projector, width: int) -> None:
+        super().__init__()
+        self.kept = projector.heard
+        self.speaks = nn.Linear(width, 1) if projector.heard is None else None
+
+    def forward(self, tokens: Tensor, embeddings: Tensor) -> Tensor:
+        """(B, n, D), given (V, D), to log-probabilities (B, n, V + 1): which word, and last that it is none."""
+        if self.speaks is None:
+            assert self.kept is not None
+            scores: Tensor = self.kept(tokens)
+            return scores
+        sharpness = _SHARPNESS / embeddings.square().sum(1).mean()  # a word itself scores about 10
+        return with_blank(tokens @ embeddings.T * sharpness, self.speaks(tokens))

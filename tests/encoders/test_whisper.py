@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import whisper
+from pydantic import ValidationError
 from torch import Tensor
 from whisper.model import AudioEncoder
 
@@ -123,6 +125,44 @@ def test_clips_of_one_length_have_the_same_features_in_a_batch(ours: WhisperAudi
     together = ours(torch.stack([ours.preprocess(each)[0].mel for each in (first, second)]))
     torch.testing.assert_close(together[0], features(ours, first)[0])
     torch.testing.assert_close(together[1], features(ours, second)[0])
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+@torch.no_grad()
+def test_a_longer_stride_goes_on_with_a_part_of_the_features(ours: WhisperAudioEncoder, stride: int) -> None:
+    """Into the layers goes each second or fourth feature of the convolutions, with the position of its time."""
+    encoder = WhisperAudioEncoder(toy(stride=stride)).eval()
+    encoder.load_state_dict(ours.state_dict())
+    waveform = clip(2 * SAMPLE_RATE)
+    assert encoder.num_features(len(waveform)) == [200 // stride]
+    ((mel, _),) = ours.preprocess(waveform)
+    x = F.gelu(ours.encoder.conv2(F.gelu(ours.encoder.conv1(mel[None])))).transpose(1, 2)
+    x = (x + ours.encoder.positional_embedding[: x.shape[1]])[:, :: stride // 2]
+    for block in ours.encoder.blocks:
+        x = block(x)
+    torch.testing.assert_close(features(encoder, waveform)[0], ours.encoder.ln_post(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [(SAMPLE_RATE, [25]), (1, [4]), (10 * 640 + 1, [11]), (FULL, [750]), (FULL + 1, [750, 4]), (2 * FULL, [750, 750])],
+)
+def test_a_feature_of_40_milliseconds(samples: int, expected: list[int]) -> None:
+    encoder = WhisperAudioEncoder(toy(stride=4)).eval()
+    assert encoder.num_features(samples) == expected
+    assert [len(chunk) for chunk in features(encoder, clip(samples))] == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stride": 4, "padding": "full"}, "4 goes with padding none, not full"),
+        ({"stride": 8, "n_audio_ctx": 1501}, "3002 mel frames are no multiple of 8"),
+    ],
+)
+def test_a_stride_that_fits_no_window_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        toy(**changes)
 
 
 def test_a_smaller_window_makes_shorter_chunks() -> None:

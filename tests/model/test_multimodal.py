@@ -16,6 +16,7 @@ from mmchat.generation.engine import Engine
 from mmchat.inputs.audio import SAMPLE_RATE, AudioPart
 from mmchat.inputs.image import ImagePart
 from mmchat.inputs.messages import Message, PartLike
+from mmchat.model.heard import HeardWords
 from mmchat.model.multimodal import Multimodal
 from mmchat.model.sequence import MixedSequence, build_sequence
 from mmchat.model.tokenizer import ChatTokenizer
@@ -239,46 +240,71 @@ def test_clips_take_no_positions(tiny_config: ModelConfig) -> None:
         with_positions(tiny_config, "audio", 4).fresh("audio")
 
 
-# Blanks of a clip
+# Words of a clip
 
 
 @pytest.fixture
-def packing(toy: Toy) -> Toy:
+def hearing(toy: Toy) -> Toy:
     """The tiny model, whose projector takes a token for a word if its first number is more than that of most."""
+    torch.manual_seed(0)
     model = copy.deepcopy(toy.model)
     assert model.audio_projector is not None
-    speaks = nn.Linear(model.decoder.width, 1).requires_grad_(False)
-    nn.init.zeros_(speaks.weight)[0, 0] = 1
-    nn.init.constant_(speaks.bias, -float(toy.model.encode([noise(2 * SAMPLE_RATE)])[0][:, 0].median()))
-    model.audio_projector.speaks = speaks
+    heard = HeardWords(model.decoder.width, model.decoder.vocab_size).requires_grad_(False)
+    nn.init.normal_(heard.words.weight)
+    nn.init.zeros_(heard.speaks.weight)[0, 0] = 1e6
+    (tokens,) = toy.model.encode([noise(2 * SAMPLE_RATE)])
+    nn.init.constant_(heard.speaks.bias, -1e6 * float(tokens[:, 0].median()))
+    model.audio_projector.heard = heard
     return Toy(model, toy.tokenizer)
 
 
 @pytest.mark.parametrize("seconds", [2, 31])
-def test_the_decoder_reads_the_words_of_a_whole_clip_before_its_blanks(packing: Toy, seconds: int) -> None:
+def test_the_decoder_reads_the_words_of_a_whole_clip_before_the_rest(hearing: Toy, seconds: int) -> None:
     """Those of its second 30 s too, and as many tokens as without."""
-    clip = noise(seconds * SAMPLE_RATE)
-    (in_time,) = packing.model.in_time([clip], packing.model.features([clip]))
-    assert packing.model.audio_projector is not None
-    assert packing.model.audio_projector.speaks is not None
-    word = packing.model.audio_projector.speaks(in_time)[:, 0] > 0
-    assert 0 < word.sum() < packing.model.num_tokens(clip) == len(in_time)
-    assert not word[: word.sum()].all()
-    (read,) = packing.model.encode([clip])
-    assert torch.equal(read, torch.cat([in_time[word], in_time[~word]]))
+    clip, model = noise(seconds * SAMPLE_RATE), hearing.model
+    (in_time,) = model.in_time([clip], model.features([clip]))
+    assert model.audio_projector is not None
+    heard = model.audio_projector.heard
+    assert heard is not None
+    likely = heard(in_time)[:, :-1].softmax(-1)
+    said = [i for i in range(len(in_time)) if in_time[i, 0] > -heard.speaks.bias / 1e6]
+    begins = [i for i in said if i - 1 not in said or likely[i].argmax() != likely[i - 1].argmax()]
+    assert 0 < len(begins) < model.num_tokens(clip) == len(in_time)
+    assert begins != list(range(len(begins)))
+    (read,) = model.encode([clip])
+    words = likely[begins] @ model.decoder.embed(torch.arange(model.decoder.vocab_size))
+    torch.testing.assert_close(read[: len(begins)], words)
+    assert torch.equal(read[len(begins) :], in_time[[i for i in range(len(in_time)) if i not in begins]])
 
 
-def test_pictures_beside_a_clip_stay_as_they_are(packing: Toy, cat_image: ImagePart, question_clip: AudioPart) -> None:
-    features = packing.model.features([cat_image, question_clip])
-    seen, heard = packing.model.in_time([cat_image, question_clip], features)
-    read_seen, read_heard = packing.model.encode([cat_image, question_clip])
+def test_pictures_beside_a_clip_stay_as_they_are(hearing: Toy, cat_image: ImagePart, question_clip: AudioPart) -> None:
+    features = hearing.model.features([cat_image, question_clip])
+    seen, heard = hearing.model.in_time([cat_image, question_clip], features)
+    read_seen, read_heard = hearing.model.encode([cat_image, question_clip])
     assert torch.equal(read_seen, seen)
     assert not torch.equal(read_heard, heard)
 
 
-def test_pictures_have_no_blanks(tiny_config: ModelConfig) -> None:
+def test_a_clip_of_known_words_is_answered_as_the_text_is(hearing: Toy) -> None:
+    """What is read of a word that was surely said is what is read of it in writing."""
+    model = hearing.model
+    assert model.audio_projector is not None
+    assert model.audio_projector.heard is not None
+    clip, ids = noise(SAMPLE_RATE), hearing.tokenizer.encode("describe the cat")
+    tokens = torch.zeros(model.num_tokens(clip), model.decoder.width)
+    tokens[: len(ids), 0] = 1e3
+    nn.init.zeros_(model.audio_projector.heard.words.weight)
+    nn.init.constant_(model.audio_projector.heard.speaks.bias, -1e3)
+    for place, word in enumerate(ids):
+        tokens[place, 1 + place] = 1
+        model.audio_projector.heard.words.weight[word, 1 + place] = 1e3
+    (read,) = model.as_read([clip], [tokens])
+    torch.testing.assert_close(read[: len(ids)], model.decoder.embed(torch.tensor(ids)))
+
+
+def test_pictures_say_no_words(tiny_config: ModelConfig) -> None:
     assert tiny_config.image_projector is not None
-    projector = tiny_config.image_projector.model_copy(update={"blanks": "behind"})
+    projector = tiny_config.image_projector.model_copy(update={"heard": "words"})
     config = tiny_config.model_copy(update={"image_projector": projector})
-    with pytest.raises(ConfigError, match=r"image_projector\.blanks"):
+    with pytest.raises(ConfigError, match=r"image_projector\.heard"):
         Multimodal(config, TransformersDecoder(config.decoder)).fresh("image")

@@ -16,13 +16,13 @@ from transformers.models.voxtral.modeling_voxtral import VoxtralMultiModalProjec
 from mmchat.config import Norm, ProjectorConfig
 from mmchat.model.projector import Projector
 
-E, D = 6, 5
+E, D, V = 6, 5, 9
 Reduce = Literal["stack", "pool"]
 
 
 def projector(reduce: Reduce, neighbours: int, features: int = E) -> Projector:
     torch.manual_seed(0)
-    made = Projector(ProjectorConfig(reduce=reduce, neighbours=neighbours, hidden=7), features, D)
+    made = Projector(ProjectorConfig(reduce=reduce, neighbours=neighbours, hidden=7), features, D, V)
     assert isinstance(made.norm, nn.LayerNorm)
     nn.init.uniform_(made.norm.weight, 0.5, 1.5)
     nn.init.normal_(made.norm.bias)
@@ -76,23 +76,21 @@ def test_the_number_of_tokens_is_known_beforehand(features: int, tokens: int) ->
     assert projector("stack", 8).num_tokens(features) == tokens
 
 
-@torch.no_grad()
-def test_blanks_are_read_behind_words_and_both_keep_their_order() -> None:
-    ours = Projector(ProjectorConfig(reduce="stack", neighbours=2, blanks="behind"), E, D)
-    assert ours.speaks is not None
-    ours.speaks.weight[:] = torch.eye(D)[0]
-    ours.speaks.bias[:] = -1
-    tokens = torch.tensor([0.9, 2.0, 1.0, -3.0, 1.1])[:, None].repeat(1, D)
-    assert ours.order(tokens).tolist() == [1, 4, 0, 2, 3]
-
-
-def test_tokens_are_read_in_time_unless_blanks_go_behind() -> None:
-    assert projector("stack", 2).order(torch.randn(4, D)).tolist() == [0, 1, 2, 3]
+def test_tokens_are_read_as_they_are_unless_they_are_heard_as_words() -> None:
+    """And nobody looks up a whole vocabulary for them."""
+    tokens, embeddings = torch.randn(4, D), torch.randn(V, D)
+    ours = projector("stack", 2)
+    assert torch.equal(ours.read(tokens, lambda: pytest.fail("they are not asked for")), tokens)
+    assert ours.order(tokens).tolist() == [0, 1, 2, 3]
+    hearing = Projector(ProjectorConfig(reduce="stack", neighbours=2, heard="words"), E, D, V)
+    assert hearing.heard is not None
+    assert torch.equal(hearing.read(tokens, lambda: embeddings), hearing.heard.read(tokens, embeddings))
+    assert torch.equal(hearing.order(tokens), hearing.heard.order(tokens))
 
 
 def test_positions_tell_equal_features_apart() -> None:
     torch.manual_seed(0)
-    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=7, positions=4), E, D)
+    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=7, positions=4), E, D, V)
     assert ours.positions is not None
     alike = torch.randn(2, 1, E).expand(2, 4, E)
     tokens = ours(alike)
@@ -116,7 +114,7 @@ def twin(ours: Projector, theirs: nn.Module) -> None:
 def test_it_is_the_projector_of_llava() -> None:
     tower = {"model_type": "clip_vision_model", "hidden_size": E, "num_attention_heads": 2}
     theirs = LlavaMultiModalProjector(LlavaConfig(vision_config=tower, text_config=_text(D)))
-    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=D, norm="none"), E, D)
+    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, hidden=D, norm="none"), E, D, V)
     twin(ours, theirs)
     features = torch.randn(2, 9, E)
     torch.testing.assert_close(ours(features), theirs(features))
@@ -125,7 +123,7 @@ def test_it_is_the_projector_of_llava() -> None:
 def test_it_is_the_projector_of_qwen2_audio() -> None:
     encoder = {"d_model": E, "encoder_attention_heads": 2}
     theirs = Qwen2AudioMultiModalProjector(Qwen2AudioConfig(audio_config=encoder, text_config=_text(D)))
-    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, norm="none"), E, D)
+    ours = Projector(ProjectorConfig(reduce="pool", neighbours=1, norm="none"), E, D, V)
     twin(ours, theirs)
     features = torch.randn(2, 9, E)
     torch.testing.assert_close(ours(features), theirs(features))
@@ -138,7 +136,7 @@ def test_it_is_the_projector_of_voxtral() -> None:
         )
     )
     config = ProjectorConfig(reduce="stack", neighbours=4, hidden=D, norm="none", bias=False)
-    ours = Projector(config, E, D)
+    ours = Projector(config, E, D, V)
     twin(ours, theirs)
     features = torch.randn(2, 12, E)
     torch.testing.assert_close(ours(features), theirs(features.reshape(2 * 3, 4 * E)).view(2, 3, D))
@@ -158,7 +156,7 @@ def test_it_is_the_projector_of_ultravox(version: str) -> None:
         hidden_norm=late[0],
         out_norm=late[1],
     )
-    ours = Projector(config, E, D).requires_grad_(False)
+    ours = Projector(config, E, D, V).requires_grad_(False)
     for weight in ours.parameters():
         nn.init.normal_(weight)
     weights = [weight.double() for weight in ours.parameters()]

@@ -161,6 +161,28 @@ def test_pictures_are_seen_anew_in_each_step_and_the_same_again(build: Build, st
     assert len(stage._cache._kept) == 3  # the clips
 
 
+def test_what_users_type_is_phrased_anew_but_what_is_answered_stays(
+    build: Build, dataset: Path, tokenizer: ChatTokenizer
+) -> None:
+    asked = "what is it now"
+    write_rows(dataset / "typed.jsonl", [dialogue("typed", asked, "red") for _ in range(12)])
+
+    def typed(step: int) -> set[str]:
+        batch = stage.batch(step).sequences
+        answers = [tokenizer.decode([label for label in row.labels if label != IGNORED]) for row in batch]
+        assert all("red" in answer for answer in answers)
+        return {
+            tokenizer.decode([i for i, label in zip(row.ids, row.labels, strict=True) if label == IGNORED])
+            for row in batch
+        }
+
+    stage = build(files=("typed.jsonl",), media=(), train=("decoder",), batch_size=12)
+    assert len(typed(0)) == 1
+    stage = build(files=("typed.jsonl",), media=(), train=("decoder",), batch_size=12, type_anew=True)
+    assert typed(0) == typed(0)
+    assert len(set.union(*map(typed, range(10)))) > 5
+
+
 def test_rows_with_clips_are_repeated(build: Build) -> None:
     assert len(build(repeat_audio=3)._rows) == 12 + 2 * 3
 
@@ -240,7 +262,8 @@ def test_what_is_heard_is_told_to_the_ear_too(build: Build, dataset: Path, token
         for tokens, words in zip(stage._model.encode(media), batch.said, strict=True):
             assert words is not None
             similar = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
-            any_word = heard.speaks(tokens).sigmoid()
+            assert heard.scores.speaks is not None
+            any_word = heard.scores.speaks(tokens).sigmoid()
             scores = torch.cat([any_word * similar.softmax(-1), 1 - any_word], 1).log()
             ids, lengths = torch.tensor([words]), torch.tensor([len(words)])
             losses.append(F.ctc_loss(scores, ids, torch.tensor([len(tokens)]), lengths, blank=len(embeddings)))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmchat.model.heard import HeardWords
 from mmchat.training.optimizer import Muon, build_optimizer, orthogonal
 from mmchat.training.settings import OptimizerConfig
 
@@ -64,6 +65,14 @@ def test_steps_are_those_of_torch(reference: ModuleType, monkeypatch: pytest.Mon
         other.step()
     assert not torch.allclose(ours, torch.ones(6, 4), atol=0.01)
     torch.testing.assert_close(ours, theirs)
+
+
+def test_a_row_for_each_word_is_not_turned() -> None:
+    """What tells words of speech is moved as an embedding is, word by word."""
+    heard = HeardWords(4, 9)
+    optimizer = build_optimizer(heard, {"audio_projector": heard}, MUON)
+    turned = [weight for group in optimizer.param_groups if group["orthogonal"] for weight in group["params"]]
+    assert [weight.shape for weight in turned] == [heard.speaks.weight.shape]
 
 
 def test_layers_alone_are_turned_by_muon() -> None:

@@ -217,28 +217,31 @@ def test_a_word_is_told_by_the_embeddings_of_the_decoder(
     embeddings = decoder.embed(torch.arange(tokenizer.vocab_size))
     assert scores.shape == (3, tokens.shape[1], tokenizer.vocab_size + 1)
     alike = tokens @ embeddings.T * 10 / embeddings.square().sum(1).mean()
-    any_word = head.speaks(tokens).sigmoid()
+    any_word = head.scores.speaks(tokens).sigmoid()
     torch.testing.assert_close(scores[..., :-1].exp(), any_word * alike.softmax(-1))
     torch.testing.assert_close(scores[..., -1:].exp(), 1 - any_word)
 
 
-def test_a_projector_that_puts_blanks_behind_keeps_what_tells_them(
+def test_a_projector_that_hears_words_keeps_what_tells_them(
     words: tuple[SpeechTraining, TransformersDecoder],
     configure: Configure,
     toy_model: ModelConfig,
     tokenizer: ChatTokenizer,
 ) -> None:
     stage, _ = words
-    assert "speaks.weight" not in stage.components()["audio_projector"].state_dict()
+    assert not any("heard" in key for key in stage.components()["audio_projector"].state_dict())
     assert toy_model.audio_projector is not None
-    projector = toy_model.audio_projector.model_copy(update={"blanks": "behind"})
+    projector = toy_model.audio_projector.model_copy(update={"heard": "words"})
     model = toy_model.model_copy(update={"audio_projector": projector})
     config = configure("speech", start=stage._config.start, spell_in=("words",))
-    packing = SpeechTraining(config, model, tokenizer, CPU)
-    speaks = packing.components()["audio_projector"].get_submodule("speaks")
-    assert packing.module["heads"]["words"].speaks is speaks
-    packing.loss(packing.batch(0)).value.backward()  # type: ignore[no-untyped-call]
-    assert all(weight.grad is not None and weight.grad.norm() > 0 for weight in speaks.parameters())
+    hearing = SpeechTraining(config, model, tokenizer, CPU)
+    batch = hearing.batch(0)
+    ours = hearing.components()["audio_projector"]
+    heard = ours.get_submodule("heard")
+    features = hearing.module["encoder"](batch.mels)
+    torch.testing.assert_close(hearing.module["heads"]["words"](features), heard(ours(features)))
+    hearing.loss(batch).value.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None and weight.grad.norm() > 0 for weight in heard.parameters())
 
 
 def test_encoder_and_projector_learn_the_words_and_the_embeddings_stay(
