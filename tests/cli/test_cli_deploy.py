@@ -15,7 +15,7 @@ def test_a_dry_run_lists_what_would_be_uploaded(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(deploy, "push_space", None)
     screen = run("deploy", "space", "owner/name", "--dry-run")
     assert screen.code == 0
-    assert re.search(r"^ +[\d,]+  mmchat/assets/mmchat-tiny/decoder\.safetensors$", screen.out, re.MULTILINE)
+    assert re.search(r"^ *[\d,]+  mmchat/assets/mmchat-tiny/decoder\.safetensors$", screen.out, re.MULTILINE)
     assert re.fullmatch(r"\d+ files, \d+\.\d MB, for owner/name: nothing was uploaded\n", screen.err)
 
 
