@@ -11,7 +11,7 @@ _MOST_LEFT_OUT = 2
 _FILLED_SHARE = 0.25
 _LITTLE_WORDS = frozenset((
     "a", "an", "the", "is", "are", "am", "do", "does", "did", "can", "could", "would", "will", "me", "please", "to",
-    "of", "that", "so", "just", "now", "for",
+    "of", "so", "just", "now", "for",
 ))  # fmt: skip
 _BEFORE = ("please", "so", "ok", "okay", "hey", "now", "well", "and", "um", "hi", "then")
 _BEHIND = ("please", "now", "then", "thanks", "thank you", "ok")

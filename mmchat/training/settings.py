@@ -104,8 +104,9 @@ class SpeechStage(_GradientStage):
 
     stage: Literal["speech"]
     spell_in: tuple[Literal["letters", "words"], ...] = Field(("letters",), min_length=1)
-    """What is written down: letters, by a head that is thrown away; words of the decoder, by its own embeddings, so
-    that the audio projector learns with the encoder to make of speech what text would be; or both."""
+    """What is written down: letters, by a head that is thrown away; words of the decoder, so that the audio projector
+    learns with the encoder; or both. Words are told as the projector keeps them where it hears words, otherwise by the
+    decoder's own embeddings, so that it makes of speech what text would be."""
 
 
 class ChatStage(_GradientStage):

@@ -128,9 +128,9 @@ class _WordScores(nn.Module):
 
     def forward(self, tokens: Tensor, embeddings: Tensor) -> Tensor:
         """(B, n, D), given (V, D), to log-probabilities (B, n, V + 1): which word, and last that it is none."""
-        if self.speaks is None:
-            assert self.kept is not None
+        if self.kept is not None:
             scores: Tensor = self.kept(tokens)
             return scores
+        assert self.speaks is not None
         sharpness = _SHARPNESS / embeddings.square().sum(1).mean()  # a word itself scores about 10
         return with_blank(tokens @ embeddings.T * sharpness, self.speaks(tokens))

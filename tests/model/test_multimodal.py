@@ -285,7 +285,7 @@ def test_pictures_beside_a_clip_stay_as_they_are(hearing: Toy, cat_image: ImageP
     assert not torch.equal(read_heard, heard)
 
 
-def test_a_clip_of_known_words_is_answered_as_the_text_is(hearing: Toy) -> None:
+def test_a_clip_of_known_words_is_read_as_the_text_is(hearing: Toy) -> None:
     """What is read of a word that was surely said is what is read of it in writing."""
     model = hearing.model
     assert model.audio_projector is not None

@@ -272,6 +272,34 @@ def test_what_is_heard_is_told_to_the_ear_too(build: Build, dataset: Path, token
     assert ours.items == without.items
 
 
+def test_what_tells_words_learns_from_ctc_where_it_is_kept(
+    build: Build, dataset: Path, toy_model: ModelConfig, tokenizer: ChatTokenizer
+) -> None:
+    """The loss is that of the words which the projector itself hears, and nothing is thrown away afterwards."""
+    spoken(dataset, "red", "blue")
+    assert toy_model.audio_projector is not None
+    projector = toy_model.audio_projector.model_copy(update={"heard": "words"})
+    toy = with_vocabulary(toy_model.model_copy(update={"audio_projector": projector}), tokenizer)
+    stage = build(toy=toy, files=("spoken.jsonl",), batch_size=2, ctc_weight=0.5)
+    batch = stage.batch(0)
+    media = [span.media for sequence in batch.sequences for span in sequence.spans]
+    tokens = stage._model.in_time(media, stage._model.features(media))
+    assert stage._model.audio_projector is not None
+    heard = stage._model.audio_projector.heard
+    assert heard is not None
+    losses = [
+        F.ctc_loss(
+            heard(clip), torch.tensor([ids]), torch.tensor([len(clip)]), torch.tensor([len(ids)]), tokenizer.vocab_size
+        )
+        for clip, ids in zip(tokens, [ids for ids in batch.said if ids is not None], strict=True)
+    ]
+    loss = stage._ctc(tokens, batch.said)
+    torch.testing.assert_close(loss, torch.stack(losses).mean())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None and weight.grad.norm() > 0 for weight in heard.parameters())
+    assert {id(weight) for weight in stage.module.parameters()} == {id(weight) for weight in stage._model.parameters()}
+
+
 def test_the_ear_learns_from_ctc_though_the_embeddings_do_not(build: Build, dataset: Path) -> None:
     spoken(dataset, "red", "blue")
     stage = build(files=("spoken.jsonl",), batch_size=2, ctc_weight=1.0)
