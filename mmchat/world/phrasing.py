@@ -2,14 +2,16 @@
 
 The wordings stand in `wordings/*.yaml`. Every `TEST_STRIDE`th wording of a list belongs to the test split alone,
 so that no question of the test set was ever asked in training. Answers are not split: the model answers in the
-words that it learnt.
+words that it learnt. Training asks within other sentences as well (`wordings/indirect.yaml`), in more ways than can be
+learnt by heart.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, TypeVar
@@ -39,6 +41,9 @@ NUMBERS = (
     ),
 )
 
+INDIRECT_SHARE = 0.35
+"""Of the questions of training that can be asked within another sentence."""
+
 _SYNONYM_SHARE = 0.1
 _HASTE = {"as it is": 0.4, "small": 0.15, "bare": 0.15, "small and bare": 0.3}
 _SOUNDS_LIKE_A_CONSONANT = re.compile(r"uni|use|usu|euro|ukulele|one\b")
@@ -58,8 +63,52 @@ def of_split(items: Sequence[T], split: Split) -> list[T]:
 
 def question(topic: str, source: str, rng: Random, split: Split, **words: str) -> str:
     """A random wording of a question from `wordings/<source>.yaml`, filled and properly spelt."""
-    chosen: str = rng.choice(of_split(read_wordings(source)[topic], split))
+    chosen = wording(read_wordings(source)[topic], indirect(source, topic), rng, split)
     return capitalise(chosen.format(**words))
+
+
+def wording(direct: Sequence[str], within: Sequence[str], rng: Random, split: Split) -> str:
+    """One of the direct wordings of the split, or in training now and then one within another sentence."""
+    if split == "train" and within and rng.random() < INDIRECT_SHARE:
+        return rng.choice(within)
+    return rng.choice(of_split(direct, split))
+
+
+@cache
+def indirect(source: str, topic: str) -> Sequence[str]:
+    """All ways to ask about a topic of `wordings/<source>.yaml` within another sentence, in training; a few have none.
+
+    Of `about.yaml` the topic is the first question of an entry.
+    """
+    known = read_wordings("indirect")
+    if topic in known["pairs"]:
+        pairs = permutations(of_split(read_wordings(source)[topic], "train"), 2)
+        return _unasked_in_test(map(" ".join, pairs))
+    clauses = known.get(source, {}).get(topic, ())
+    return _unasked_in_test(frame.replace("{clause}", clause) for frame in known["frames"] for clause in clauses)
+
+
+def bare(wording: str) -> str:
+    """The words of a wording alone: without capitals, marks and the names of its slots."""
+    words = re.sub(r"[^a-z{}+ -]", "", re.sub(r"\{\w+\}", "{}", wording).lower())
+    return " ".join(words.split())
+
+
+def _unasked_in_test(wordings: Iterable[str]) -> Sequence[str]:
+    return [wording for wording in wordings if bare(wording) not in _asked_in_test()]
+
+
+@cache
+def _asked_in_test() -> frozenset[str]:
+    """The words of every question of the test split."""
+    unknown = read_wordings("out_of_world")
+    lists: list[list[str]] = [
+        *read_wordings("picture_questions").values(),
+        *read_wordings("text_questions").values(),
+        *(entry["questions"] for entry in read_wordings("about")),
+        *(unknown["templates"], unknown["fixed"]),
+    ]
+    return frozenset(bare(wording) for wordings in lists for wording in of_split(wordings, "test"))
 
 
 def answer(topic: str, rng: Random, **words: str) -> str:

@@ -15,9 +15,11 @@ from mmchat.world.phrasing import (
     asked_words,
     capitalise,
     indefinite,
+    indirect,
     of_split,
     question,
     read_wordings,
+    wording,
     words_of,
 )
 from mmchat.world.talk import TOPICS, Dialogue, Exchange, continued, dialogue, statement, topics_of
@@ -233,7 +235,7 @@ def _no_name(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
 
 def _about(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     entry: dict[str, Any] = rng.choice(read_wordings("about"))
-    asked = rng.choice(of_split(entry["questions"], split))
+    asked = wording(entry["questions"], indirect("about", entry["questions"][0]), rng, split)
     return Exchange(asked, rng.choice(entry["answers"]), tuple(entry["accept"]))
 
 
@@ -252,7 +254,7 @@ def _out_of_world(things: Sequence[Thing], rng: Random, split: Split) -> Exchang
     else:
         known = {name for thing in things for name in thing.names}
         words = [word for word in of_split(source["words"], split) if _noun(word) not in known]
-        asked = rng.choice(of_split(source["templates"], split)).format(
+        asked = wording(source["templates"], indirect("out_of_world", "templates"), rng, split).format(
             word=rng.choice(words),
             madeup=indefinite(_made_up(rng)),
             name=rng.choice(things).name,

@@ -10,13 +10,17 @@ import pytest
 from mmchat.world import phrasing
 from mmchat.world.concepts import Thing, load_things
 from mmchat.world.phrasing import (
+    INDIRECT_SHARE,
     NUMBERS,
     TEST_STRIDE,
+    Split,
     answer,
     answers,
+    bare,
     counted,
     hasty,
     indefinite,
+    indirect,
     joined,
     of_split,
     question,
@@ -51,13 +55,9 @@ def few_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
     wordings = {
         "few": {"size": sizes},
         "answers": {"size": ["The {name} is {word}.", "The {word} one is the {name}."]},
+        "indirect": {"frames": [], "pairs": []},
     }
     monkeypatch.setattr(phrasing, "read_wordings", wordings.__getitem__)
-
-
-def bare(wording: str) -> str:
-    """A wording without what haste takes away and without the names of its slots."""
-    return re.sub(r"\{\w+\}", "{}", wording).lower().rstrip(" =?.!")
 
 
 def test_no_wording_of_the_test_split_is_asked_in_training() -> None:
@@ -80,15 +80,57 @@ def test_what_a_wording_asks_for_is_given() -> None:
     }
     for source in ("picture_questions", "text_questions"):
         for topic, wordings in read_wordings(source).items():
-            for wording in wordings:
+            for wording in (*wordings, *indirect(source, topic)):
                 slots = set(re.findall(r"\{(\w+)\}", wording))
                 assert slots <= given.get(topic, position if "position" in topic else words), wording
 
 
+def indirect_topics() -> list[tuple[str, str]]:
+    """Every source and topic that training asks about within another sentence."""
+    known = read_wordings("indirect")
+    sources = ("picture_questions", "text_questions", "about", "out_of_world")
+    return [("text_questions", topic) for topic in known["pairs"]] + [
+        (source, topic) for source in sources for topic in known[source]
+    ]
+
+
+def test_what_is_asked_within_a_sentence_is_a_topic_and_asked_in_many_ways() -> None:
+    lists = question_lists()
+    for source, topic in indirect_topics():
+        assert f"{source}.{topic}" in lists
+        assert len({bare(wording) for wording in indirect(source, topic)}) >= 100, topic
+
+
+def test_nothing_within_a_sentence_is_a_wording_of_the_test_split() -> None:
+    test = {bare(wording) for wordings in question_lists().values() for wording in of_split(wordings, "test")}
+    assert "can you tell me where {} is found" in {bare(each) for each in indirect("text_questions", "place")}
+    for source, topic in indirect_topics():
+        assert {bare(wording) for wording in indirect(source, topic)}.isdisjoint(test), topic
+
+
+def test_training_asks_within_a_sentence_and_the_test_does_not() -> None:
+    direct = read_wordings("text_questions")["place"]
+    within = set(indirect("text_questions", "place"))
+    words = {"thing": "a cat", "plural": "cats"}
+    shares: dict[Split, float] = {"train": INDIRECT_SHARE, "test": 0.0}
+    for split, share in shares.items():
+        asked = [question("place", "text_questions", Random(seed), split, **words) for seed in range(400)]
+        plain = {wording.format(**words) for wording in of_split(direct, split)}
+        others = [each for each in asked if each not in plain]
+        assert len(others) / len(asked) == pytest.approx(share, abs=0.08)
+        assert set(others) <= {wording.format(**words) for wording in within}
+
+
 def test_what_is_asked_of_mmchat_is_not_asked_of_a_picture_too() -> None:
     """Without a picture it would have two answers."""
-    pictures = {bare(wording) for wordings in read_wordings("picture_questions").values() for wording in wordings}
-    assert pictures & {bare(wording) for entry in read_wordings("about") for wording in entry["questions"]} == set()
+    pictures, about = read_wordings("picture_questions"), read_wordings("about")
+    of_pictures = {
+        bare(each) for topic, lists in pictures.items() for each in (*lists, *indirect("picture_questions", topic))
+    }
+    of_mmchat = {
+        bare(each) for entry in about for each in (*entry["questions"], *indirect("about", entry["questions"][0]))
+    }
+    assert of_pictures & of_mmchat == set()
 
 
 def test_every_question_has_at_least_twelve_wordings_in_training_and_one_in_the_test() -> None:

@@ -65,7 +65,7 @@ def test_system_prompts_are_split() -> None:
 
 def test_short_answers_are_short_and_right() -> None:
     kinds = set()
-    for talk in asked_for_short_answers(60):
+    for talk in asked_for_short_answers(120):
         kinds.add(talk.kind)
         words = talk.turns[-1].text.split()
         several = talk.kind in ("name_several", "position", "followup")  # such as "A cat, a dog and an apple."
