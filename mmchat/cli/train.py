@@ -20,7 +20,7 @@ Settings = Annotated[
 def train(config: Config, settings: Settings = None) -> None:
     """Run one training stage or all of a folder, or go on where they stopped.
 
-    For example: mmchat train configs/tiny/8-chat.yaml --set optimizer.learning_rate=1e-4. The curve stands beside the
+    For example: mmchat train configs/tiny/9-chat.yaml --set optimizer.learning_rate=1e-4. The curve stands beside the
     checkpoint folder, and in tensorboard/ where TensorBoard is installed.
     """
     overrides = parse_settings(settings)

@@ -25,7 +25,7 @@ COMMON_SHARE_OF_JUMBLES = 0.5  # the other words are of things and facts
 BARE_SHARE_OF_SOUNDS = 0.4  # a clip of no speech alone, without a typed question
 
 _SOURCE = "text_questions"
-_WORDS_OF_A_JUMBLE = (2, 10)
+_WORDS_OF_A_JUMBLE = (2, 20)
 
 
 def echo_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:

@@ -78,7 +78,7 @@ def test_a_jumble_is_of_words_and_names_of_training() -> None:
     assert all(re.fullmatch(r"[A-Z][A-Za-z', -]*[.]", sentence) for sentence in said)
     assert len(set(said)) > 395
     words = [sentence[:-1].split() for sentence in said]
-    assert {len(each) for each in words} >= set(range(2, 11))
+    assert {len(each) for each in words} >= set(range(2, 21))
     names, every = read_wordings("names"), {word for each in words for word in each[1:]}
     assert every & set(of_split(names, "train"))
     assert not every & set(of_split(names, "test"))
