@@ -20,7 +20,8 @@ _BLANKS = 2
 _LONGEST_BLANK_S = 0.08
 _PACE = 0.15
 _THROAT = 0.15
-_TILT = 0.2  # of a log-mel spectrogram, whose unit is 40 dB, from the lowest band to the highest
+_BEND = 0.1  # of a log-mel spectrogram, whose unit is 40 dB, up and down
+_BENDS = 4
 _NYQUIST_HZ = 8_000.0
 _LINEAR_HZ = 1_000.0  # below it the scale of Slaney's mel bands is linear, above it logarithmic
 _MEL_AT_LINEAR = 15.0
@@ -51,12 +52,16 @@ def heard_anew(mel: Tensor, frames: int, rng: random.Random) -> Tensor:
     """(M, F) log-mel spectrogram to (M, frames).
 
     Frequencies are stretched as a shorter or longer throat would have them (vocal tract length perturbation, Jaitly and
-    Hinton 2013), time evenly; high bands are lifted or lowered as another microphone would have them.
+    Hinton 2013), time evenly; bands are lifted or lowered, neighbours alike, as another microphone and another voice
+    would have them (as in FilterAugment, Nam et al. 2022).
     """
     bands = len(mel)
     mel = _taken(mel.T, torch.linspace(0, mel.shape[1] - 1, frames)).T
     mel = _taken(mel, torch.from_numpy(_stretched(bands, 1 + rng.uniform(-_THROAT, _THROAT))).float())
-    return mel + rng.uniform(-_TILT, _TILT) * torch.linspace(-0.5, 0.5, bands)[:, None]
+    heights = torch.linspace(0, torch.pi, bands)
+    for bend in range(1, _BENDS + 1):  # a slope, then waves
+        mel = mel + rng.uniform(-_BEND, _BEND) * torch.cos(bend * heights)[:, None]
+    return mel
 
 
 def mask(mel: Tensor, rng: random.Random) -> Tensor:

@@ -297,7 +297,7 @@ def _voice(split: Split, rng: Random) -> Voice:
     if split == "test":
         return rng.choice(EVALUATION_VOICES)
     recorded = rng.random() < _RECORDED_SHARE
-    return rng.choice([voice for voice in VOICES if (voice.engine == "flite") == recorded])
+    return rng.choice([voice for voice in VOICES if (voice.engine in ("flite", "pico")) == recorded])
 
 
 def _speakable(make: Callable[[], Dialogue]) -> Dialogue:

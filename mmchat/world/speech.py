@@ -1,4 +1,4 @@
-"""The voices of the world: sentences spoken by espeak-ng, flite and festival, then put into ordinary rooms.
+"""The voices of the world: sentences spoken by espeak-ng, flite, pico and festival, then put into ordinary rooms.
 
 The programs are needed to make training and evaluation clips, never to run a model. Voices for evaluation
 share no flite voice and no espeak-ng variant with those for training; festival's kal_diphone is the man of
@@ -24,9 +24,12 @@ from mmchat.errors import DatasetError
 
 SPEECH_RATE = 16_000
 
-Engine = Literal["espeak-ng", "flite", "festival"]
+Engine = Literal["espeak-ng", "flite", "pico", "festival"]
 Waveform = NDArray[np.float32]
 
+_PICO_RATE = 16_000
+_PICO_VOLUME = 50  # percent: at 100 it clips
+_RATE_STEP = 50  # Hz: between any two rates there would be a filter of a million taps
 _TIMEOUT_S = 60.0
 _PACKAGES = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
 
@@ -39,15 +42,20 @@ class Voice:
         engine: the program.
         name: the program's own name of the voice; for espeak-ng, accent+variant. British English is `en`
             there, since after `en-gb` espeak-ng passes over the variant without a word.
-        speed: words a minute for espeak-ng, otherwise the stretch of each sound (1 = as recorded); drawn
-            evenly between the two.
-        pitch: espeak-ng's 0 to 99, otherwise hertz, drawn likewise; None where the voice cannot be moved.
+        speed: words a minute for espeak-ng, percent of its own for pico, otherwise the stretch of each sound
+            (1 = as recorded); drawn evenly between the two.
+        pitch: espeak-ng's 0 to 99, percent of its own for pico, otherwise hertz, drawn likewise; None where the voice
+            cannot be moved.
+        throat: by what all frequencies, of the pitch as well, are multiplied while the pace stays, drawn likewise; None
+            leaves them. Below 1 a woman's voice becomes a man's: of these there are few that are put together from
+            recordings.
     """
 
     engine: Engine
     name: str
     speed: tuple[float, float]
     pitch: tuple[float, float] | None = None
+    throat: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return f"{self.engine}:{self.name}"
@@ -62,8 +70,12 @@ def _variants(accent: str, *names: str) -> tuple[Voice, ...]:
     return tuple(Voice("espeak-ng", f"{accent}+{name}", speed=(115, 205), pitch=(20, 80)) for name in names)
 
 
-def _flite(name: str, pitch: tuple[float, float] | None = None) -> Voice:
-    return Voice("flite", name, speed=(0.85, 1.2), pitch=pitch)
+def _flite(name: str, pitch: tuple[float, float], throat: tuple[float, float] | None = None) -> Voice:
+    return Voice("flite", name, speed=(0.85, 1.2), pitch=pitch, throat=throat)
+
+
+def _pico(name: str) -> Voice:
+    return Voice("pico", name, speed=(80, 125), pitch=(60, 140), throat=(0.78, 1.1))
 
 
 VOICES: tuple[Voice, ...] = (
@@ -98,12 +110,14 @@ VOICES: tuple[Voice, ...] = (
     *_variants("en-029", "benjamin", "david", "iven2", "marcelo", "pablo", "robert", "sandro", "steph2"),
     _flite("kal", pitch=(85, 125)),
     _flite("kal16", pitch=(85, 125)),
-    _flite("awb", pitch=(90, 190)),
-    _flite("slt", pitch=(100, 240)),
+    _flite("awb", pitch=(90, 190), throat=(0.85, 1.2)),
+    _flite("slt", pitch=(100, 240), throat=(0.78, 1.1)),
+    _pico("en-US"),
+    _pico("en-GB"),
 )
 
 EVALUATION_VOICES: tuple[Voice, ...] = (
-    _flite("rms"),
+    Voice("flite", "rms", speed=(0.85, 1.2)),
     Voice("festival", "kal_diphone", speed=(0.85, 1.2)),
     _espeak("en-us+f4"),
     _espeak("en-us+m6"),
@@ -128,15 +142,13 @@ def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, 
     """
     speed = float(rng.uniform(*voice.speed))
     pitch = None if voice.pitch is None else float(rng.uniform(*voice.pitch))
-    with tempfile.TemporaryDirectory(prefix="mmchat-speech-") as folder:
-        target = Path(folder) / "speech.wav"
-        _run(_command(voice, speed, pitch, text, target), text)
-        if not target.exists():
-            raise DatasetError(f"{voice} wrote no sound for {text!r}")
-        waveform, rate = soundfile.read(io.BytesIO(target.read_bytes()), dtype="float32")
+    throat = 1.0 if voice.throat is None else float(rng.uniform(*voice.throat))
+    speed = speed / throat if voice.engine in ("espeak-ng", "pico") else speed * throat
+    said = _said_by_pico if voice.engine == "pico" else _said_by_program
+    waveform, rate = said(voice, speed, pitch, text)
     if waveform.ndim != 1 or not np.any(waveform):
         raise DatasetError(f"{voice} said nothing for {text!r}")
-    return resampled(waveform, rate, SPEECH_RATE), SPEECH_RATE
+    return resampled(waveform, round(rate * throat / _RATE_STEP) * _RATE_STEP, SPEECH_RATE), SPEECH_RATE
 
 
 def resampled(waveform: Waveform, rate: int, wanted: int) -> Waveform:
@@ -145,6 +157,29 @@ def resampled(waveform: Waveform, rate: int, wanted: int) -> Waveform:
         divisor = int(np.gcd(rate, wanted))
         waveform = resample_poly(waveform, wanted // divisor, rate // divisor)
     return np.clip(waveform, -1, 1).astype(np.float32)
+
+
+def _said_by_pico(voice: Voice, speed: float, pitch: float | None, text: str) -> tuple[Waveform, int]:
+    """By an engine of its own: one that has spoken before says the same with other noise."""
+    try:
+        from ttspico import TtsEngine
+    except ImportError as error:
+        raise DatasetError("ttspico is not installed: `pip install ttspico`, which needs a C compiler") from error
+    engine = TtsEngine(voice.name)
+    engine.volume = _PICO_VOLUME
+    engine.rate, engine.pitch = round(speed), round(100 if pitch is None else pitch)
+    samples: NDArray[np.int16] = np.frombuffer(engine.speak(text) or b"", dtype=np.int16)
+    return (samples / 32768).astype(np.float32), _PICO_RATE
+
+
+def _said_by_program(voice: Voice, speed: float, pitch: float | None, text: str) -> tuple[Waveform, int]:
+    with tempfile.TemporaryDirectory(prefix="mmchat-speech-") as folder:
+        target = Path(folder) / "speech.wav"
+        _run(_command(voice, speed, pitch, text, target), text)
+        if not target.exists():
+            raise DatasetError(f"{voice} wrote no sound for {text!r}")
+        waveform, rate = soundfile.read(io.BytesIO(target.read_bytes()), dtype="float32")
+    return waveform, rate
 
 
 def _command(voice: Voice, speed: float, pitch: float | None, text: str, target: Path) -> list[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import types
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from mmchat.world.speech import EVALUATION_VOICES, SPEECH_RATE, VOICES, Voice, p
 ESPEAK = Voice("espeak-ng", "en-us+f1", speed=(130, 190), pitch=(35, 65))
 FLITE = Voice("flite", "slt", speed=(0.85, 1.2))
 FESTIVAL = Voice("festival", "kal_diphone", speed=(0.85, 1.2))
+PICO = Voice("pico", "en-US", speed=(80, 125), pitch=(60, 140))
 
 HUM = """#!{python} -S
 import json, math, struct, sys, wave
@@ -68,7 +72,7 @@ def pitch(waveform: np.ndarray) -> float:
 def test_voices_are_many_and_differ() -> None:
     assert len(VOICES) >= 24
     assert len(set(VOICES + EVALUATION_VOICES)) == len(VOICES) + len(EVALUATION_VOICES)
-    assert {voice.engine for voice in VOICES} == {"espeak-ng", "flite"}
+    assert {voice.engine for voice in VOICES} == {"espeak-ng", "flite", "pico"}
 
 
 def test_evaluation_voices_share_no_variant_and_no_flite_voice_with_training() -> None:
@@ -111,6 +115,69 @@ def test_festival_call(programs: Programs) -> None:
     stretch = f"{rng().uniform(0.85, 1.2):.3f}"
     scheme = f"(begin (voice_kal_diphone) (Parameter.set 'Duration_Stretch {stretch}))"
     assert programs.last_call() == (["-eval", scheme, "-o"], "what is this?")
+
+
+class Pico:
+    """What `ttspico` has of an engine; it hums."""
+
+    made: ClassVar[list[Pico]] = []
+    level: ClassVar[int] = 16_000
+
+    def __init__(self, language: str) -> None:
+        self.language, self.rate, self.pitch, self.volume = language, 100, 100, 100
+        self.made.append(self)
+
+    def speak(self, text: str) -> bytes | None:
+        self.text = text
+        hum = self.level * np.sin(2 * np.pi * 440 * np.arange(SPEECH_RATE) / SPEECH_RATE)
+        return hum.round().astype(np.int16).tobytes() if text.strip(".") else None
+
+
+@pytest.fixture
+def pico(monkeypatch: pytest.MonkeyPatch) -> type[Pico]:
+    module = types.ModuleType("ttspico")
+    module.__dict__["TtsEngine"] = Pico
+    monkeypatch.setitem(sys.modules, "ttspico", module)
+    monkeypatch.setattr(Pico, "made", [])
+    return Pico
+
+
+def test_pico_call(pico: type[Pico]) -> None:
+    """An engine for each sentence: what one has said before changes its noise."""
+    for _ in range(2):
+        waveform, rate = speak("what's this?", PICO, rng())
+        assert (rate, waveform.dtype, waveform.shape) == (SPEECH_RATE, np.dtype(np.float32), (SPEECH_RATE,))
+        assert pitch(waveform) == 440
+    drawn = rng()
+    speed, height = round(drawn.uniform(80, 125)), round(drawn.uniform(60, 140))
+    called = [(engine.language, engine.text, engine.rate, engine.pitch, engine.volume) for engine in pico.made]
+    assert called == [("en-US", "what's this?", speed, height, 50)] * 2
+
+
+def test_a_missing_pico_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ttspico", None)
+    with pytest.raises(DatasetError) as caught:
+        speak("hello", PICO, rng())
+    assert str(caught.value) == "ttspico is not installed: `pip install ttspico`, which needs a C compiler"
+
+
+def test_a_pico_that_says_nothing(pico: type[Pico]) -> None:
+    with pytest.raises(DatasetError) as caught:
+        speak("...", PICO, rng())
+    assert str(caught.value) == "pico:en-US said nothing for '...'"
+
+
+def test_a_throat_moves_all_frequencies_and_not_the_pace(pico: type[Pico], programs: Programs) -> None:
+    """What comes out longer was spoken faster: by pico's percent, or by flite's stretch of each sound."""
+    throat = (0.8, 0.8)
+    waveform, _ = speak("hello", replace(PICO, speed=(100, 100), throat=throat), rng())
+    assert pico.made[0].rate == 125
+    assert len(waveform) == SPEECH_RATE / 0.8
+    assert pitch(waveform) == pytest.approx(440 * 0.8, abs=1)
+    programs.hum("flite")
+    waveform, _ = speak("hello", replace(FLITE, speed=(1, 1), throat=throat), rng())
+    assert "duration_stretch=0.800" in programs.last_call()[0]
+    assert pitch(waveform) == pytest.approx(440 * 0.8, abs=1)
 
 
 def test_speed_and_pitch_stay_within_the_voice(programs: Programs) -> None:
