@@ -51,7 +51,7 @@ class SpeechBatch:
 
 
 class SpeechTraining(GradientStage[SpeechBatch]):
-    """The encoder learns to spell what is said; in words, the projector learns it too.
+    """The encoder learns to spell what is said, and that nothing is; in words, the projector learns it too.
 
     Letters beside words are the classic help (Fernández et al. 2007): every clip teaches all letters, and a rare word
     only itself.
@@ -82,10 +82,10 @@ class SpeechTraining(GradientStage[SpeechBatch]):
         rows = [
             row
             for row in read_rows(config.data / "transcripts.jsonl", "audio", "text")
-            if all(self._spelt(row["text"]))
+            if not row["text"].strip() or all(self._spelt(row["text"]))
         ]
         if len(rows) < config.batch_size:
-            raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips with words, a batch needs more")
+            raise DatasetError(f"{config.data}/transcripts.jsonl has {len(rows)} clips to learn, a batch needs more")
         rows = parallel.own_rows(rows)
         self._batch_size = parallel.own_batch(config.batch_size)
         clips = [(self._samples(config.data / row["audio"]), self._spelt(row["text"])) for row in rows]
@@ -152,4 +152,5 @@ def _projector_config(model: ModelConfig) -> ProjectorConfig:
 
 def _targets(spelt: Sequence[list[int]]) -> Targets:
     """Of the texts of a batch."""
-    return Targets(torch.tensor([target for ids in spelt for target in ids]), torch.tensor([len(ids) for ids in spelt]))
+    ids = torch.tensor([target for ids in spelt for target in ids], dtype=torch.long)
+    return Targets(ids, torch.tensor([len(ids) for ids in spelt]))

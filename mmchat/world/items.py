@@ -194,7 +194,7 @@ class Maker:
         return [_dialogue_row(job, dialogue, rng, images, [scenes[number] for number in images])]
 
     def _spoken(self, job: Job, rng: Random) -> list[Row]:
-        """A dialogue whose last question is a clip instead of text, and the transcript of each clip."""
+        """A dialogue whose last question is a clip instead of text, and the transcript of each clip, if only empty."""
         shares = _SPOKEN_SHARES[job.split]
         source = rng.choices(list(shares), weights=list(shares.values()))[0]
         images: dict[int, str] = {}
@@ -221,7 +221,8 @@ class Maker:
             for position, clip in clips.items()
             if dialogue.turns[position].spoken
         ]
-        rows = [Row(job.split, "transcripts.jsonl", transcript) for transcript in transcripts]
+        wordless = [{"audio": clip, "text": ""} for position, clip in clips.items() if dialogue.turns[position].sound]
+        rows = [Row(job.split, "transcripts.jsonl", transcript) for transcript in (*transcripts, *wordless)]
         rows.append(_dialogue_row(job, dialogue, rng, images, scenes, clips))
         if job.split == "train" and source != "echo":
             rows += [self._echo(job, each["audio"], each["text"], rng, "echoes.jsonl") for each in transcripts]

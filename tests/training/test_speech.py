@@ -106,6 +106,21 @@ def test_the_loss_is_what_every_spelling_path_adds_up_to(stage: SpeechTraining) 
     assert ours.items == 1
 
 
+def test_where_nothing_is_said_nothing_is_spelt(
+    configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, tmp_path: Path
+) -> None:
+    """The loss of a clip of no words is that each of its steps says none."""
+    for name in "ab":
+        soundfile.write(tmp_path / f"{name}.wav", tone(440, 0.5), SAMPLE_RATE)
+    write_rows(tmp_path / "transcripts.jsonl", [{"audio": f"{name}.wav", "text": ""} for name in "ab"])
+    stage = SpeechTraining(configure("speech", data=tmp_path, batch_size=2), toy_model, tokenizer, CPU)
+    batch = stage.batch(0)
+    assert batch.targets[0].lengths.tolist() == [0, 0]
+    with torch.no_grad():
+        scores = stage.module["heads"]["letters"](stage.module["encoder"](batch.mels)).log_softmax(-1)  # B, T, A
+        assert float(stage.loss(batch).value) == pytest.approx(-float(scores[..., 0].sum(1).mean()), rel=1e-4)
+
+
 def test_a_batch_without_labels_is_refused(stage: SpeechTraining) -> None:
     """A text with more characters than its clip has features cannot be aligned: CTC would make its loss zero."""
     batch = SpeechBatch(stage.batch(0).mels[:2, :, :8], (Targets(torch.tensor([3] * 11), torch.tensor([5, 6])),))
@@ -160,7 +175,7 @@ def test_a_model_without_ears_is_refused(
 def test_fewer_clips_than_a_batch_are_refused(
     configure: Configure, toy_model: ModelConfig, tokenizer: ChatTokenizer, lengths: Path
 ) -> None:
-    with pytest.raises(DatasetError, match=r"transcripts\.jsonl has 5 clips with words, a batch needs more"):
+    with pytest.raises(DatasetError, match=r"transcripts\.jsonl has 5 clips to learn, a batch needs more"):
         SpeechTraining(configure("speech", data=lengths, batch_size=6), toy_model, tokenizer, CPU)
 
 
