@@ -35,11 +35,12 @@ from typing import IO
 from mmchat.errors import DatasetError
 from mmchat.world.card import dataset_card
 from mmchat.world.concepts import Thing, load_things
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, Drawings, default_cache, load_drawings
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, Drawings, default_cache, load_drawings
 from mmchat.world.items import ItemKind, Job, Maker, Row, Sources
 from mmchat.world.photographs import Photographs
 from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import PICTURE_SIDE
+from mmchat.world.sketches import names_in_sketches
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being made, how many are done, and how many there will be."""
@@ -98,14 +99,14 @@ class _Recipe:
     recordings: Path | None
 
     def maker(self) -> Maker:
-        drawings = self.drawings((*TRAIN_STYLES, *RESERVED_STYLES))
+        drawings = self.drawings((*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES))
         photographs = None if self.photographs is None else Photographs(self.photographs, self.things)
         recordings = None if self.recordings is None else Recordings(self.recordings)
         return Maker(self.folder, self.seed, Sources(self.things, drawings, photographs, recordings))
 
     def drawings(self, styles: Sequence[str]) -> Drawings:
         names = (icon for thing in self.things for icon in thing.icons)
-        return load_drawings(self.icons, names, styles, self.cache)
+        return load_drawings(self.icons, names, styles, self.cache, names_in_sketches(self.things))
 
 
 def build_world(
@@ -205,7 +206,7 @@ def _appearing(out: Path) -> Iterator[Path]:
 
 def _check_drawn(recipe: _Recipe, report: Progress) -> None:
     """Rasterise set by set, before workers read the cache, and check that training can draw every thing."""
-    styles = (*TRAIN_STYLES, *RESERVED_STYLES)
+    styles = (*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES)
     undrawn = list(recipe.things)
     for done, style in enumerate(styles, start=1):
         drawings = recipe.drawings([style])

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES
 
 _CARD = """\
 # The world of mmchat
@@ -34,6 +34,11 @@ numbers.
 Facts and wordings were written for mmchat (Apache-2.0).
 """
 
+_USES = (
+    (TRAIN_STYLES, "training and test"),
+    (SKETCH_STYLES, "training alone"),
+    (RESERVED_STYLES, "test alone"),
+)
 _ROWS = {
     "captions": "a picture, what it shows in a few words, and the names of its things",
     "dialogues": "a dialogue in words, about pictures, or with clips; its kind; the answers that are right",
@@ -94,11 +99,7 @@ def dataset_card(counts: Mapping[str, int], *, seed: int, things: int, side: int
         seed=seed,
         side=side,
         files="\n".join(f"| `{name}` | {rows:,} | {_ROWS[Path(name).stem]} |" for name, rows in sorted(counts.items())),
-        sets="\n".join(
-            _credit(icons / style / "info.json", style, use)
-            for styles, use in ((TRAIN_STYLES, "training and test"), (RESERVED_STYLES, "test alone"))
-            for style in styles
-        ),
+        sets="\n".join(_credit(icons / style / "info.json", style, use) for styles, use in _USES for style in styles),
         photographs=_credits("Photographs", PHOTOGRAPH_CREDITS) if "photographs" in held else "",
         recordings=_credits("Recordings of people", RECORDING_CREDITS) if "recordings" in held else "",
     )

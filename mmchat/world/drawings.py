@@ -28,8 +28,10 @@ TRAIN_STYLES = (
     *("noto", "noto-v1", "twemoji", "fluent-emoji", "fluent-emoji-flat", "emojione", "fxemoji"),
     *("streamline-emojis", "fluent-emoji-high-contrast", "emojione-monotone"),
 )
-MONOCHROME_STYLES = ("fluent-emoji-high-contrast", "emojione-monotone")
-"""Sets of silhouettes in a single ink, which a picture chooses."""
+SKETCH_STYLES = ("icon-park", "game-icons", "mdi", "ph", "tabler", "lucide", "hugeicons", "fa6-solid")
+"""Sets for interfaces, which draw some of the things: in training alone (see `mmchat.world.sketches`)."""
+MONOCHROME_STYLES = ("fluent-emoji-high-contrast", "emojione-monotone", *SKETCH_STYLES[1:])
+"""Sets in a single ink, which a picture chooses."""
 RESERVED_STYLES = ("openmoji", "emojione-v1")
 """Sets for evaluation alone: nothing is trained or tuned on them."""
 
@@ -73,7 +75,13 @@ class Drawings:
         return red, green, blue
 
 
-def load_drawings(icons: Path, names: Iterable[str], styles: Sequence[str], cache: Path) -> Drawings:
+def load_drawings(
+    icons: Path,
+    names: Iterable[str],
+    styles: Sequence[str],
+    cache: Path,
+    called: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+) -> Drawings:
     """Rasterise icons, or take them from the cache.
 
     Args:
@@ -81,12 +89,14 @@ def load_drawings(icons: Path, names: Iterable[str], styles: Sequence[str], cach
         names: icon names that are wanted; those that a set lacks are left out of its sheet.
         styles: names of sets.
         cache: folder for the rasters; made when missing.
+        called: by style and icon, what the set calls it, the best name first; other sets use the icon's name.
 
     Raises:
         DatasetError: a set is not installed or cannot be read, or resvg-py is missing.
     """
-    wanted = tuple(sorted(set(names)))
-    return Drawings({style: _load_sheet(icons, style, wanted, cache) for style in styles})
+    wanted = {name: (name,) for name in sorted(set(names))}
+    called = called or {}
+    return Drawings({style: _load_sheet(icons, style, called.get(style, wanted), cache) for style in styles})
 
 
 def default_cache() -> Path:
@@ -95,12 +105,12 @@ def default_cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "mmchat" / "drawings"
 
 
-def _load_sheet(icons: Path, style: str, names: tuple[str, ...], cache: Path) -> Sheet:
+def _load_sheet(icons: Path, style: str, names: Mapping[str, Sequence[str]], cache: Path) -> Sheet:
     source = icons / style / "icons.json"
     if not source.is_file():
         raise DatasetError(f"icon set {style} is not in {icons}: run `npm install @iconify-json/{style}`")
     status = source.stat()
-    key = repr((status.st_size, status.st_mtime_ns, RASTER_SIDE, _RENDER_SIDE, names))
+    key = repr((status.st_size, status.st_mtime_ns, RASTER_SIDE, _RENDER_SIDE, sorted(names.items())))
     stem = f"{style}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     rows_file, rasters_file = cache / f"{stem}.json", cache / f"{stem}.npy"
     if not rows_file.is_file():
@@ -121,11 +131,11 @@ def _write_whole(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def _rasterise_set(source: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _rasterise_set(source: Path, names: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
     resvg = _import_resvg()
     try:
         icon_set = json.loads(source.read_text(encoding="utf-8"))
-        drawn = {name: found for name in names if (found := icon_name(icon_set, name)) is not None}
+        drawn = {icon: found for icon, each in names.items() if (found := icon_name(icon_set, each)) is not None}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{source} is not an iconify icon set: install the package again") from error
     rasters = {}
@@ -136,10 +146,11 @@ def _rasterise_set(source: Path, names: tuple[str, ...]) -> dict[str, np.ndarray
     return rasters
 
 
-def icon_name(icon_set: Mapping[str, Any], name: str) -> str | None:
-    """What a set calls an icon: one that draws a thing several times numbers its drawings; None where it has none."""
+def icon_name(icon_set: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first name that a set knows, or None; one that draws a thing several times numbers its drawings."""
     known = (icon_set["icons"], icon_set.get("aliases", {}))
-    return next((each for each in (name, f"{name}-1") if any(each in part for part in known)), None)
+    numbered = (each for name in names for each in (name, f"{name}-1"))
+    return next((each for each in numbered if any(each in part for part in known)), None)
 
 
 def _import_resvg() -> ModuleType:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmchat.world import dialogues
 from mmchat.world.concepts import Thing
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, Drawings
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, Drawings
 from mmchat.world.photographs import Photographs
 from mmchat.world.phrasing import Split
 from mmchat.world.recordings import Recordings
@@ -47,6 +47,7 @@ ItemKind = Literal[
 PICTURE_QUALITY = 88
 _SHARDS = 100
 _SECOND_DIALOGUE_SHARE = 0.5
+_SKETCHED_SHARE = 0.5  # of pictures in training: those in which sets for interfaces may draw as well
 _SPOKEN_SHARES: Mapping[Split, Mapping[str, float]] = {
     "train": {"picture": 0.22, "text": 0.5, "echo": 0.2, "sound": 0.08},  # in text are most kinds and names to be heard
     "test": {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08},
@@ -107,11 +108,11 @@ class Maker:
         rng = job.rng(self._seed)
         match job.kind:
             case "picture":
-                return self._picture(job, TRAIN_STYLES, "", rng)
+                return self._picture(job, _styles(job.split, rng), "", rng)
             case "reserved":
                 return self._picture(job, RESERVED_STYLES, "_reserved", rng)
             case "region":
-                return self._crowd(job, TRAIN_STYLES, "", rng)
+                return self._crowd(job, _styles(job.split, rng), "", rng)
             case "region_reserved":
                 return self._crowd(job, RESERVED_STYLES, "_reserved", rng)
             case "photo":
@@ -180,7 +181,7 @@ class Maker:
     def _quiz(self, job: Job, rng: Random) -> list[Row]:
         """Many questions about one picture."""
         layout = dialogues.quiz_layout(rng)
-        scene = sample_scene(self._things, self._sources.drawings, TRAIN_STYLES, rng, layout)
+        scene = sample_scene(self._things, self._sources.drawings, _styles(job.split, rng), rng, layout)
         image = self._save_scene(job, scene, rng)
         dialogue = dialogues.quiz_dialogue(scene, self._things, rng, job.split)
         return [_dialogue_row(job, dialogue, rng, {0: image}, [scene], file="quizzes.jsonl")]
@@ -292,6 +293,13 @@ class Maker:
         path = self._folder / split / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _styles(split: Split, rng: Random) -> tuple[str, ...]:
+    """The sets that may draw a picture; those for interfaces are for training alone."""
+    if split == "train" and rng.random() < _SKETCHED_SHARE:
+        return (*TRAIN_STYLES, *SKETCH_STYLES)
+    return TRAIN_STYLES
 
 
 def _voice(split: Split, rng: Random) -> Voice:

@@ -13,16 +13,17 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from mmchat.errors import DatasetError
 from mmchat.world.concepts import Thing
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, icon_name
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, icon_name
 from mmchat.world.photographs import thing_of
 from mmchat.world.recordings import is_usable
+from mmchat.world.sketches import names_in_sketches
 
 Row = dict[str, Any]
 
@@ -53,12 +54,15 @@ def write_pack(
     """
     if out.exists():
         raise DatasetError(f"{out} exists already: name another file, or remove it first")
-    wanted = sorted({icon for thing in things for icon in thing.icons})
+    wanted = [(icon,) for icon in sorted({icon for thing in things for icon in thing.icons})]
+    called = names_in_sketches(things)
     partial = out.with_name(f".{out.name}.partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as pack:
             for style in (*TRAIN_STYLES, *RESERVED_STYLES):
                 _add_icons(pack, icons / style, style, wanted)
+            for style in SKETCH_STYLES:
+                _add_icons(pack, icons / style, style, called[style].values())
             if photographs is not None:
                 kept = _some_of_each(photographs, things, photos_a_thing)
                 _add_part(pack, "photographs.zip", photographs, kept)
@@ -71,11 +75,11 @@ def write_pack(
     return out.stat().st_size
 
 
-def _add_icons(pack: zipfile.ZipFile, folder: Path, style: str, wanted: Sequence[str]) -> None:
-    """The wanted icons of a set, in its own format."""
+def _add_icons(pack: zipfile.ZipFile, folder: Path, style: str, wanted: Iterable[Sequence[str]]) -> None:
+    """The wanted icons of a set, in its own format; of the names of each the first that the set knows."""
     try:
         icon_set = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
-        kept = _with_parents(icon_set, [name for icon in wanted if (name := icon_name(icon_set, icon)) is not None])
+        kept = _with_parents(icon_set, [name for each in wanted if (name := icon_name(icon_set, each)) is not None])
         for part in ("icons", "aliases"):
             icon_set[part] = {name: value for name, value in icon_set.get(part, {}).items() if name in kept}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -11,9 +11,10 @@ from random import Random
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from scipy.ndimage import binary_fill_holes
 
 from mmchat.world.concepts import COLOURS
-from mmchat.world.drawings import MONOCHROME_STYLES, Drawings
+from mmchat.world.drawings import MONOCHROME_STYLES, SKETCH_STYLES, Drawings
 from mmchat.world.scenes import Placed, Scene
 
 PICTURE_SIDE = 128
@@ -22,6 +23,9 @@ _RENDERINGS = {"colour": 0.80, "grey": 0.05, "lines": 0.05, "posterised": 0.05, 
 _BOLD_RENDERINGS = {"colour": 0.45, "grey": 0.12, "lines": 0.13, "posterised": 0.10, "inked": 0.20}
 _HUE = 14.0  # degrees
 _BOLD_HUE = 40.0
+_ANY_HUE = 180.0
+_UNLIKE_INK = 90  # of 255, in one channel at least
+_COLOURED_SHARE = 0.5  # of sketches in one ink: what their strokes enclose gets a colour
 _HIDDEN_SHARE = 0.05  # of the things: something stands before a part of them
 _RGB = tuple[int, int, int]
 
@@ -113,9 +117,12 @@ def _render(figure: Image.Image, placed: Placed, rendering: str, base: _RGB, hue
         level = rng.randint(215, 255) if dark_ground else rng.randint(0, 50)
         flat = Image.new("RGB", figure.size, (level,) * 3)
         flat.putalpha(alpha)
-        return flat
+        coloured = placed.style in SKETCH_STYLES and rng.random() < _COLOURED_SHARE
+        return _coloured(flat, rng) if coloured else flat
     if not (COLOURS.keys() | set(placed.thing.colours)).isdisjoint(placed.thing.name.split()):
         return figure
+    if placed.style in SKETCH_STYLES:
+        hue = _ANY_HUE  # its colour says nothing of the thing
     if rendering == "lines":
         return _lines(figure, dark_ground, filled=rng.random() < 0.5)
     if rendering == "grey":
@@ -152,6 +159,17 @@ def _lines(figure: Image.Image, dark_ground: bool, *, filled: bool) -> Image.Ima
     lines.paste(Image.new("RGB", figure.size, ink), mask=edges)
     lines.putalpha(ImageChops.lighter(edges, figure.getchannel("A")) if filled else edges)
     return lines
+
+
+def _coloured(sketch: Image.Image, rng: Random) -> Image.Image:
+    """An RGBA figure in one ink, with a colour unlike the ink where its strokes enclose something."""
+    pixels = np.array(sketch)
+    ink, strokes = pixels[..., :3].max(initial=0), pixels[..., 3]
+    enclosed = binary_fill_holes(strokes > 64)
+    tones = [tone for tone in COLOURS.values() if max(abs(channel - int(ink)) for channel in tone) > _UNLIKE_INK]
+    filling = Image.new("RGBA", sketch.size, (*rng.choice(tones), 255))
+    filling.putalpha(Image.fromarray(np.where(enclosed, 255, 0).astype(np.uint8)))
+    return Image.alpha_composite(filling, sketch)
 
 
 def _edges(figure: Image.Image) -> Image.Image:

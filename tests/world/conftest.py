@@ -10,7 +10,7 @@ import pytest
 
 from mmchat.world import phrasing, talk, text_talk
 from mmchat.world.concepts import Thing
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, Drawings, load_drawings
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, Drawings, load_drawings
 from tests.world.packs import hum_bytes, picture_bytes, write_pack
 
 SHAPES = {
@@ -53,7 +53,7 @@ def toys() -> tuple[Thing, ...]:
 def icon_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder laid out as node_modules/@iconify-json; the last training set lacks the flag."""
     folder = tmp_path_factory.mktemp("icons")
-    for style in (*TRAIN_STYLES, *RESERVED_STYLES):
+    for style in (*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES):
         icons = {name: {"body": body} for name, body in SHAPES.items()}
         if style == TRAIN_STYLES[-1]:
             del icons["flag"]

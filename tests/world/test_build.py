@@ -18,7 +18,7 @@ from mmchat.inputs.messages import Message
 from mmchat.world import items
 from mmchat.world.build import Sizes, build_world
 from mmchat.world.concepts import Thing
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES
 from mmchat.world.rendering import PICTURE_SIDE
 from mmchat.world.speech import EVALUATION_VOICES, VOICES, Voice
 from tests.world.small_world import holds_phrase
@@ -151,13 +151,18 @@ def test_regions_are_names_and_boxes_inside_the_picture(world: Path, toys: Toys)
 
 
 def test_a_style_is_named_where_all_that_is_seen_is_of_one(world: Path) -> None:
-    drawn = {*TRAIN_STYLES, *RESERVED_STYLES}
+    """Of the sets for interfaces in training alone."""
+    drawn, sketched = {*TRAIN_STYLES, *RESERVED_STYLES}, set[str]()
     for path in world.rglob("*.jsonl"):
         wanted = set(RESERVED_STYLES) if path.stem.endswith("_reserved") else {*TRAIN_STYLES, "photograph"}
+        if path.parent.name == "train":
+            wanted |= {*SKETCH_STYLES}
         styles = {row["style"] for row in rows(path) if "style" in row}
         assert styles <= wanted
+        sketched |= styles & {*SKETCH_STYLES}
         assert styles & drawn or path.stem not in ("captions", "regions_reserved")
         assert path.stem != "photographs" or styles == {"photograph"}
+    assert sketched
 
 
 def test_a_spoken_question_is_not_written_beside_its_clip(world: Path) -> None:
@@ -353,7 +358,7 @@ def test_another_seed_makes_another_dataset(build: Build, tmp_path: Path) -> Non
 def test_progress_reaches_its_end(build: Build, tmp_path: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     build(tmp_path / "world", progress=lambda what, done, total: seen.update({what: (done, total)}))
-    assert seen["icon sets"] == (12, 12)
+    assert seen["icon sets"] == (20, 20)
     assert seen["items"][0] == seen["items"][1] > 40
 
 

@@ -31,6 +31,7 @@ def test_the_card_says_what_was_built_and_what_each_file_holds(icon_sets: Path) 
 def test_every_icon_set_is_credited_and_called_unknown_where_it_says_nothing(icon_sets: Path, tmp_path: Path) -> None:
     credit = "[A. Painter](https://example.org) | [Free for all](https://example.org/licence)"
     assert f"| noto | {credit} | training and test |" in card(icon_sets)
+    assert f"| tabler | {credit} | training alone |" in card(icon_sets)
     assert f"| openmoji | {credit} | test alone |" in card(icon_sets)
     assert "| noto | [unknown]() | [unknown]() | training and test |" in card(tmp_path)
 

@@ -49,6 +49,14 @@ def test_an_alias_is_its_parent_turned_and_flipped(
     assert red_quarter(drawings.raster("set", "other")) == quarter
 
 
+def test_a_set_may_call_an_icon_by_names_of_its_own(tmp_path: Path) -> None:
+    """The best that it knows; an icon for which no name is told is not drawn."""
+    write_set(tmp_path, {"icons": {name: {"body": CORNER} for name in ("corner", "edge-1", "plain")}})
+    called = {"set": {"quarter": ("gone", "edge", "corner"), "none": ("gone",), "empty": ()}}
+    drawings = load_drawings(tmp_path, ["plain"], ["set"], tmp_path / "cache", called)
+    assert drawings.icons_in("set", ("quarter", "none", "empty", "plain", "corner")) == ["quarter"]
+
+
 def test_a_drawing_touches_the_edges_along_its_longer_side_and_keeps_its_shape(tmp_path: Path) -> None:
     body = '<rect x="30" y="10" width="20" height="5" fill="blue"/>'
     write_set(tmp_path, {"icons": {"bar": {"body": body, "left": 20, "width": 40, "height": 30}}})

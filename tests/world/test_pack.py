@@ -12,7 +12,7 @@ import pytest
 
 from mmchat.errors import DatasetError
 from mmchat.world.concepts import Thing, load_things
-from mmchat.world.drawings import RESERVED_STYLES, TRAIN_STYLES, load_drawings
+from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, load_drawings
 from mmchat.world.pack import write_pack
 from mmchat.world.photographs import Photographs, thing_of
 from mmchat.world.recordings import Recordings
@@ -53,7 +53,7 @@ def test_icons_of_a_pack_are_drawn_as_those_of_the_sets(
 ) -> None:
     write_pack(tmp_path / "pack.zip", icons=icon_sets, things=toys[:3])
     names = [icon for thing in toys for icon in thing.icons]
-    styles = (*TRAIN_STYLES, *RESERVED_STYLES)
+    styles = (*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES)
     whole = load_drawings(icon_sets, names, styles, tmp_path / "whole")
     packed = load_drawings(
         unpacked(tmp_path / "pack.zip", tmp_path / "new") / "icons", names, styles, tmp_path / "some"
@@ -70,7 +70,7 @@ def test_an_alias_takes_what_it_leads_to_with_it(icon_sets: Path, toys: tuple[Th
     icon_set["icons"]["sphere"] = icon_set["icons"].pop("ball")
     aliases = {"ball-1": {"parent": "globe"}, "globe": {"parent": "sphere"}, "other": {"parent": "plank"}}
     folder = tmp_path / "sets"
-    for style in (*TRAIN_STYLES, *RESERVED_STYLES):
+    for style in (*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES):
         (folder / style).mkdir(parents=True)
         value = {**icon_set, "aliases": aliases}
         (folder / style / "icons.json").write_text(json.dumps(value), encoding="utf-8")

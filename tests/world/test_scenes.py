@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from mmchat.errors import DatasetError
 from mmchat.world.concepts import COLOURS, Thing
-from mmchat.world.drawings import MONOCHROME_STYLES, TRAIN_STYLES, Drawings
+from mmchat.world.drawings import MONOCHROME_STYLES, SKETCH_STYLES, TRAIN_STYLES, Drawings, load_drawings
 from mmchat.world.rendering import PICTURE_SIDE, draw
 from mmchat.world.scenes import (
     GRIDS,
@@ -164,7 +165,7 @@ def test_bold_drawings_change_more_than_ordinary_ones(toys: Toys, drawings: Draw
     assert kept(bold=True) < 0.35
 
 
-@pytest.mark.parametrize("style", MONOCHROME_STYLES)
+@pytest.mark.parametrize("style", [style for style in MONOCHROME_STYLES if style in TRAIN_STYLES])
 @pytest.mark.parametrize(("background", "dark"), [("white", True), ("black", False)])
 def test_a_silhouette_is_inked_to_show_on_its_background(
     toys: Toys, drawings: Drawings, style: str, background: str, dark: bool
@@ -174,6 +175,29 @@ def test_a_silhouette_is_inked_to_show_on_its_background(
         ink = np.asarray(draw(scene, drawings, Random(seed)), dtype=int)[PICTURE_SIDE // 2, PICTURE_SIDE // 2]
         assert np.ptp(ink) < 12
         assert (ink.max() < 90) if dark else (ink.min() > 165)
+
+
+def test_what_the_strokes_of_a_sketch_enclose_has_a_colour_in_half_of_the_pictures(
+    toys: Toys, icon_sets: Path, cache: Path
+) -> None:
+    sketches = load_drawings(icon_sets, ["ring"], SKETCH_STYLES, cache)
+    scene = Scene((Placed(toys[4], "ring", "lucide", x=0.5, y=0.5, size=0.9),), "white", "plain")
+    inked = coloured = 0
+    middle = PICTURE_SIDE // 2
+    for seed in range(60):
+        pixels = np.asarray(draw(scene, sketches, Random(seed)), dtype=int)
+        row = pixels[middle, : middle + 1]
+        inked += int(row.max(1).min() < 90)
+        coloured += int(np.abs(row[middle] - pixels[2, 2]).max() > 40)
+    assert inked > 50  # of a few the edge is hidden
+    assert 12 < coloured < 40
+
+
+def test_a_sketch_in_a_colour_has_any(toys: Toys, icon_sets: Path, cache: Path) -> None:
+    sketches = load_drawings(icon_sets, ["ball"], SKETCH_STYLES, cache)
+    scene = Scene((Placed(toys[0], "ball", "icon-park", x=0.5, y=0.5, size=0.8),), "white", "plain")
+    pictures = [np.asarray(draw(scene, sketches, Random(seed)), dtype=int) for seed in range(40)]
+    assert {int(pixels[PICTURE_SIDE // 2, PICTURE_SIDE // 2].argmax()) for pixels in pictures} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
