@@ -20,8 +20,8 @@ NAMES_FILE = Path(__file__).parent / "sketches.yaml"
 @cache
 def _other_meanings() -> dict[str, frozenset[str]]:
     """By set, the names under which it does not draw what the world calls so."""
-    lists: dict[str, list[list[str]]] = yaml.safe_load(NAMES_FILE.read_text(encoding="utf-8"))
-    return {style: frozenset(name for names in lists[style] for name in names) for style in SKETCH_STYLES}
+    names: dict[str, list[str]] = yaml.safe_load(NAMES_FILE.read_text(encoding="utf-8"))
+    return {style: frozenset(names[style]) for style in SKETCH_STYLES}
 
 
 def names_in_sketches(things: Sequence[Thing]) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

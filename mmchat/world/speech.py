@@ -146,9 +146,11 @@ def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, 
     speed = speed / throat if voice.engine in ("espeak-ng", "pico") else speed * throat
     said = _said_by_pico if voice.engine == "pico" else _said_by_program
     waveform, rate = said(voice, speed, pitch, text)
+    if voice.throat is not None:
+        rate = round(rate * throat / _RATE_STEP) * _RATE_STEP
     if waveform.ndim != 1 or not np.any(waveform):
         raise DatasetError(f"{voice} said nothing for {text!r}")
-    return resampled(waveform, round(rate * throat / _RATE_STEP) * _RATE_STEP, SPEECH_RATE), SPEECH_RATE
+    return resampled(waveform, rate, SPEECH_RATE), SPEECH_RATE
 
 
 def resampled(waveform: Waveform, rate: int, wanted: int) -> Waveform:
@@ -164,11 +166,17 @@ def _said_by_pico(voice: Voice, speed: float, pitch: float | None, text: str) ->
     try:
         from ttspico import TtsEngine
     except ImportError as error:
-        raise DatasetError("ttspico is not installed: `pip install ttspico`, which needs a C compiler") from error
-    engine = TtsEngine(voice.name)
-    engine.volume = _PICO_VOLUME
-    engine.rate, engine.pitch = round(speed), round(100 if pitch is None else pitch)
-    samples: NDArray[np.int16] = np.frombuffer(engine.speak(text) or b"", dtype=np.int16)
+        raise DatasetError(
+            "pico is not installed: run pip install 'mmchat[voices]', which needs a C compiler"
+        ) from error
+    try:
+        engine = TtsEngine(voice.name)
+        engine.volume = _PICO_VOLUME
+        engine.rate, engine.pitch = round(speed), round(100 if pitch is None else pitch)
+        said = engine.speak(text) or b""
+    except (RuntimeError, ValueError) as error:
+        raise DatasetError(f"{voice} could not speak {text!r}: {error}") from error
+    samples: NDArray[np.int16] = np.frombuffer(said, dtype=np.int16)
     return (samples / 32768).astype(np.float32), _PICO_RATE
 
 

@@ -31,7 +31,7 @@ def test_every_name_that_is_passed_over_would_have_been_looked_for() -> None:
     looked_for = {name for thing in load_things() for name in (thing.name.replace(" ", "-"), *thing.icons)}
     for style, names in yaml.safe_load(NAMES_FILE.read_text(encoding="utf-8")).items():
         assert style in SKETCH_STYLES
-        assert {name for each in names for name in each} <= looked_for, style
+        assert {*names} <= looked_for, style
 
 
 def test_no_set_has_two_uses() -> None:

@@ -158,13 +158,23 @@ def test_a_missing_pico_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "ttspico", None)
     with pytest.raises(DatasetError) as caught:
         speak("hello", PICO, rng())
-    assert str(caught.value) == "ttspico is not installed: `pip install ttspico`, which needs a C compiler"
+    assert str(caught.value) == "pico is not installed: run pip install 'mmchat[voices]', which needs a C compiler"
 
 
 def test_a_pico_that_says_nothing(pico: type[Pico]) -> None:
     with pytest.raises(DatasetError) as caught:
         speak("...", PICO, rng())
     assert str(caught.value) == "pico:en-US said nothing for '...'"
+
+
+def test_a_pico_that_fails(pico: type[Pico], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("Text to speech failed")
+
+    monkeypatch.setattr(pico, "speak", fail)
+    with pytest.raises(DatasetError) as caught:
+        speak("hello", PICO, rng())
+    assert str(caught.value) == "pico:en-US could not speak 'hello': Text to speech failed"
 
 
 def test_a_throat_moves_all_frequencies_and_not_the_pace(pico: type[Pico], programs: Programs) -> None:
