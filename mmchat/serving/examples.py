@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmchat.assistant import AssistantInfo
-from mmchat.checkpoints.bundled import sample
+from mmchat.checkpoints.bundled import SAMPLES, sample
 from mmchat.errors import CheckpointError
 from mmchat.serving.transcript import Draft
 from mmchat.serving.words import Phrases
@@ -27,6 +27,14 @@ def example(text: str) -> Draft:
     if text == BY_VOICE:
         return Draft(text, (str(sample("sailboat.png")), str(sample("question.wav"))))
     return Draft(text)
+
+
+def samples() -> list[str]:
+    """The files behind all examples; none in an install without the bundled model."""
+    try:
+        return [str(sample(name)) for name in SAMPLES]
+    except CheckpointError:
+        return []
 
 
 def examples_for(info: AssistantInfo, phrases: Phrases) -> list[dict[str, Any]]:

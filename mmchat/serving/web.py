@@ -20,6 +20,7 @@ from mmchat.history.store import History, default_path
 from mmchat.inputs import audio, image
 from mmchat.serving.backing import Backing, Models
 from mmchat.serving.browser import CSS
+from mmchat.serving.examples import samples
 from mmchat.serving.lent import AnyAssistant, LentAssistant, gpus_are_lent
 from mmchat.serving.page import build_page
 from mmchat.serving.uploads import BareUploads
@@ -148,6 +149,7 @@ def serve(page: gr.Blocks, door: Door) -> str:
         enable_monitoring=False,
         mcp_server=False,
         ssr_mode=False,
+        allowed_paths=samples(),  # outside of the folder that it is started in
         max_file_size=max(image.MAX_FILE_BYTES, audio.MAX_FILE_BYTES),
     )
     return str(address)

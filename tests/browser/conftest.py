@@ -39,7 +39,7 @@ def assistant() -> Pausing:
 
 @pytest.fixture(scope="module")
 def address(assistant: Pausing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page as `mmchat web --shared` serves it."""
+    """The page as `mmchat web --shared` serves it, started in a folder that holds nothing of mmchat."""
     folder = tmp_path_factory.mktemp("page")
     history = History(folder / "history.db")
     backing = Backing(lambda _: assistant, ("",), history, Visitors(shared=True))  # type: ignore[arg-type, return-value]
@@ -49,6 +49,7 @@ def address(assistant: Pausing, tmp_path_factory: pytest.TempPathFactory) -> Ite
         return page, web.serve(page, Door(port=0, shared=True))
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
         patch.setattr(web, "default_path", lambda: folder / "history.db")

@@ -25,6 +25,7 @@ from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 from PIL import Image
 
+from mmchat.checkpoints.bundled import SAMPLES, sample
 from mmchat.errors import CheckpointError, ContextError, FusionError, UserError
 from mmchat.history.store import History
 from mmchat.inputs.image import load_image
@@ -429,6 +430,22 @@ def shared(
     yield Shared(address, history)
     page.close(verbose=False)
     history.close()
+
+
+def test_the_samples_are_shown_wherever_the_page_was_started_and_no_other_file(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradio gives out what lies in the folder that it was started in, and what it is told of."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
+    monkeypatch.chdir(tmp_path)
+    page, address = asyncio.run(start(place))
+    assert page.allowed_paths == [str(sample(name)) for name in SAMPLES]
+    picture = sample("cat.png")
+    given = httpx.get(f"{address}gradio_api/file={picture}")
+    assert (given.status_code, given.content) == (200, picture.read_bytes())
+    assert httpx.get(f"{address}gradio_api/file={picture.with_name('carrot.png')}").status_code == 403
+    page.close(verbose=False)
 
 
 def posted(browser: httpx.Client, text: str) -> str:
