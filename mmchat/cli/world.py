@@ -30,6 +30,9 @@ def build(
     quizzes: Annotated[
         int, typer.Option(metavar="N", min=0, help="Dialogues of many questions about one picture.")
     ] = 120_000,
+    told: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Dialogues about a picture in words instead of one.")
+    ] = 40_000,
     spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
     dictations: Annotated[
         int, typer.Option(metavar="N", min=0, help="Clips of anything but questions, to be written down.")
@@ -56,6 +59,7 @@ def build(
         albums=albums,
         series=series,
         quizzes=quizzes,
+        told=told,
         spoken=spoken,
         dictations=dictations,
         recordings=recordings,

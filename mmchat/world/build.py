@@ -5,6 +5,7 @@
     OUT/<split>/captions.jsonl                {"image": …, "text": …, "things": […]}
     OUT/<split>/dialogues.jsonl               {"messages": […], "kind": …, "accept": […]}
     OUT/<split>/quizzes.jsonl                 dialogues of many questions about one picture
+    OUT/<split>/told.jsonl                    dialogues about a picture in words instead of one
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
     OUT/<split>/photographs.jsonl             dialogues about photographs
@@ -68,6 +69,8 @@ class Sizes:
     """Dialogues in which one of several pictures is meant: the first, the second, or that of the latest message."""
     quizzes: int = 0
     """Dialogues of many questions about one picture, each answered in a word or two."""
+    told: int = 0
+    """Dialogues about a picture that is put into words instead of being shown."""
     spoken: int = 0
     """Dialogues with a spoken question, or with a clip in which nobody speaks."""
     dictations: int = 0
@@ -81,7 +84,8 @@ class Sizes:
         """The sizes by the kind of item."""
         return {
             **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
-            **{"series": self.series, "quiz": self.quizzes, "text": self.texts, "spoken": self.spoken},
+            **{"series": self.series, "quiz": self.quizzes, "told": self.told},
+            **{"text": self.texts, "spoken": self.spoken},
             **{"dictation": self.dictations, "recording": self.recordings},
         }
 

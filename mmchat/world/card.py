@@ -50,6 +50,7 @@ _ROWS = {
     "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
     "repeats": "the words of a dictation or a recording in writing, or words in no order, to be written again",
     "texts": "a short text",
+    "told": "a dialogue about a picture that is put into words instead of being shown",
     "transcripts": "a clip and what is said in it, which may be nothing",
     "captions_reserved": "as `captions.jsonl`, in styles that training never sees",
     "dialogues_reserved": "as `dialogues.jsonl`, in styles that training never sees",

@@ -18,6 +18,7 @@ from mmchat.world.series_talk import series_dialogue
 from mmchat.world.spots import in_order, relations
 from mmchat.world.talk import Dialogue, Turn, topics_of
 from mmchat.world.text_talk import text_dialogue
+from mmchat.world.told_talk import told_dialogue, told_layout
 from mmchat.world.voice_talk import dictation, echo_dialogue, echo_of, jumble, sound_dialogue
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "series_dialogue",
     "sound_dialogue",
     "text_dialogue",
+    "told_dialogue",
+    "told_layout",
     "wants_alike",
 ]
 

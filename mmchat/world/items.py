@@ -37,6 +37,7 @@ ItemKind = Literal[
     "album",
     "series",
     "quiz",
+    "told",
     "text",
     "spoken",
     "dictation",
@@ -123,6 +124,8 @@ class Maker:
                 return self._series(job, rng)
             case "quiz":
                 return self._quiz(job, rng)
+            case "told":
+                return self._told(job, rng)
             case "text":
                 return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
             case "spoken":
@@ -185,6 +188,13 @@ class Maker:
         image = self._save_scene(job, scene, rng)
         dialogue = dialogues.quiz_dialogue(scene, self._things, rng, job.split)
         return [_dialogue_row(job, dialogue, rng, {0: image}, [scene], file="quizzes.jsonl")]
+
+    def _told(self, job: Job, rng: Random) -> list[Row]:
+        """Questions about a scene in words."""
+        layout = dialogues.told_layout(rng)
+        scene = sample_scene(self._things, self._sources.drawings, TRAIN_STYLES, rng, layout)
+        dialogue = dialogues.told_dialogue(scene, self._things, rng, job.split)
+        return [_dialogue_row(job, dialogue, rng, file="told.jsonl")]
 
     def _shown(
         self, job: Job, scenes: Sequence[Scene], pictures: Sequence[Image.Image], dialogue: Dialogue, rng: Random

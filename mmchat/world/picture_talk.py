@@ -64,10 +64,12 @@ def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: 
     return dialogue(_kind(kind, scene), [replace(first, pictures=(0,)), *later], rng, split)
 
 
-def picture_exchange(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
-    """One question about `scene` and its answer, as a dialogue about it may hold."""
-    while (kind := _draw_kind(scene, rng)) == "followup":
-        pass
+def picture_exchange(
+    scene: Scene, things: Sequence[Thing], rng: Random, split: Split, kind: str | None = None
+) -> Exchange:
+    """One question about `scene` and its answer, as a dialogue about it may hold; of that kind, if one is given."""
+    while kind in (None, "followup"):
+        kind = _draw_kind(scene, rng)
     return _ask(kind, scene, things, rng, split)
 
 

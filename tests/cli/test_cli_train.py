@@ -69,6 +69,8 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         "8",
         "--quizzes",
         "9",
+        "--told",
+        "3",
         "--spoken",
         "5",
         "--dictations",
@@ -86,7 +88,7 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
             "icons": Path("icons"),
             "seed": 3,
             "sizes": Sizes(
-                **{"pictures": 10, "regions": 7, "photos": 2, "albums": 1, "series": 8, "quizzes": 9},
+                **{"pictures": 10, "regions": 7, "photos": 2, "albums": 1, "series": 8, "quizzes": 9, "told": 3},
                 **{"spoken": 5, "dictations": 6, "recordings": 4, "texts": 0},
             ),
             "photographs": Path("photos.zip"),

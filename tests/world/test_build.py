@@ -29,7 +29,7 @@ Parts = list[dict[str, str]]
 
 SMALL = Sizes(pictures=20, texts=20)
 WHOLE = Sizes(
-    **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30, "quizzes": 20},
+    **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30, "quizzes": 20, "told": 20},
     **{"spoken": 40, "dictations": 30, "recordings": 10, "texts": 20},
 )
 
@@ -293,6 +293,15 @@ def test_a_quiz_asks_much_about_one_picture_and_is_answered_in_a_word_or_two(wor
         assert pictures == [1, *[0] * (len(turns) - 1)]
 
 
+def test_a_picture_that_is_told_is_not_shown(world: Path) -> None:
+    told = [row for split in ("train", "test") for row in rows(world / split / "told.jsonl")]
+    assert len(told) == 20 + 2
+    for row in told:
+        assert row["kind"] == "told"
+        assert not parts_of(row, "image")
+        assert not parts_of(row, "audio")
+
+
 def test_splits_share_no_voice_but_that_of_people_who_are_split_too(world: Path) -> None:
     heard = {split: rows(world / split / "transcripts.jsonl") for split in ("train", "test")}
     voices = {split: {row["voice"] for row in heard[split] if row["text"]} for split in heard}
@@ -404,7 +413,7 @@ def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dic
 
 def test_a_kind_of_item_is_as_many_as_its_size() -> None:
     speech = {"spoken": 5, "dictations": 6, "recordings": 7}
-    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, quizzes=10, **speech, texts=8)
+    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, quizzes=10, told=11, **speech, texts=8)
     expected = {
         "picture": 1,
         "region": 2,
@@ -412,6 +421,7 @@ def test_a_kind_of_item_is_as_many_as_its_size() -> None:
         "album": 4,
         "series": 9,
         "quiz": 10,
+        "told": 11,
         "spoken": 5,
         "dictation": 6,
         "recording": 7,

@@ -77,6 +77,7 @@ def test_what_a_wording_asks_for_is_given() -> None:
         **{"count_to": {"b"}, "count_after": {"a"}, "count_before": {"a"}, "tell_name": {"person"}},
         **{"is_a": {*words, "other"}, "is_in_one": {"some", "ordinal"}},
         **dict.fromkeys(("one_of_two", "ground_of_one"), frozenset({"ordinal"})),
+        "told": {"seen", "ground"},
     }
     for source in ("picture_questions", "text_questions"):
         for topic, wordings in read_wordings(source).items():
