@@ -205,12 +205,17 @@ def _person(things: Sequence[Thing], rng: Random, split: Split) -> str:
     """A name that people have, or in training mostly one that nobody has: a few hundred names are learnt by heart, and
     any other is then answered with one of them.
     """
-    names: list[str] = read_wordings("names")
-    own = of_split(names, split)
     if split == "test" or rng.random() < _KNOWN_NAMES_SHARE:
-        return rng.choice(own)
+        names: list[str] = of_split(read_wordings("names"), split)
+        return rng.choice(names)
+    return invented_name(things, rng)
+
+
+def invented_name(things: Sequence[Thing], rng: Random) -> str:
+    """A name that nobody has: of syllables, or of pieces of words and of names of training."""
+    names: list[str] = read_wordings("names")
     syllables = rng.random() < _SYLLABLES_SHARE
-    while (name := _of_syllables(rng) if syllables else _of_pieces(own, things, rng)) in names:
+    while (name := _of_syllables(rng) if syllables else _of_pieces(of_split(names, "train"), things, rng)) in names:
         pass
     return name
 

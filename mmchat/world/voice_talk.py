@@ -10,7 +10,7 @@ from random import Random
 from mmchat.world.concepts import Thing
 from mmchat.world.phrasing import Split, answer, capitalise, counted, hasty, joined, of_split, question, read_wordings
 from mmchat.world.talk import TOPICS, Dialogue, Sound, Turn, statement, topics_of
-from mmchat.world.text_talk import topic_question
+from mmchat.world.text_talk import invented_name, topic_question
 
 FACT_SHARE_OF_ECHOES = 0.4
 PICTURE_SHARE_OF_ECHOES = 0.3
@@ -21,7 +21,8 @@ LIST_SHARE_OF_DICTATIONS = 0.3  # what is left is words in no order
 NAME_SHARE_OF_WORDS = 0.5
 COMMON_SHARE_OF_PIECES = 0.4  # of a spliced sentence: any English word instead of a piece of a sentence
 WORDING_SHARE_OF_PIECES = 0.6  # of the other pieces: from a question
-COMMON_SHARE_OF_JUMBLES = 0.5  # the other words are of things and facts
+INVENTED_SHARE_OF_JUMBLES = 0.25
+COMMON_SHARE_OF_JUMBLES = 0.4  # the other words are of things and facts
 BARE_SHARE_OF_SOUNDS = 0.4  # a clip of no speech alone, without a typed question
 
 _SOURCE = "text_questions"
@@ -76,13 +77,21 @@ def _spliced(things: Sequence[Thing], rng: Random) -> str:
 
 
 def jumble(things: Sequence[Thing], rng: Random) -> str:
-    """Words of training in no order, names of people among them, to be repeated: none can be guessed.
+    """Words of training in no order, names of people and names that nobody has among them, to be repeated.
 
-    Whoever repeats sentences alone learns to say a likely one instead of the one that was said.
+    Whoever repeats sentences alone learns to say a likely one instead of the one that was said, and whoever repeats
+    known words alone learns to end each as it always ends.
     """
-    chosen = rng.choices(things, k=rng.randint(*_WORDS_OF_A_JUMBLE))
-    words = [rng.choice(_common_words()) if rng.random() < COMMON_SHARE_OF_JUMBLES else _word(t, rng) for t in chosen]
+    words = [_any_word(thing, rng) for thing in rng.choices(things, k=rng.randint(*_WORDS_OF_A_JUMBLE))]
     return f"{capitalise(' '.join(words))}."
+
+
+def _any_word(thing: Thing, rng: Random) -> str:
+    chance = rng.random()
+    if chance < INVENTED_SHARE_OF_JUMBLES:
+        return invented_name([thing], rng)
+    known = chance < INVENTED_SHARE_OF_JUMBLES + COMMON_SHARE_OF_JUMBLES
+    return rng.choice(_common_words()) if known else _word(thing, rng)
 
 
 def _wording(things: Sequence[Thing], rng: Random) -> str:

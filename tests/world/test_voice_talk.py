@@ -73,7 +73,7 @@ def test_dictations_are_statements_lists_and_loose_words() -> None:
     assert any(re.fullmatch(r"[A-Z]\w+ [^,]+, \w+ [^,]+ and \w+ [^,]+[.]", sentence) for sentence in lists)
 
 
-def test_a_jumble_is_of_words_and_names_of_training() -> None:
+def test_a_jumble_is_of_words_and_names_of_training_and_of_names_that_nobody_has() -> None:
     said = [jumble(WORLD, Random(seed)) for seed in range(400)]
     assert all(re.fullmatch(r"[A-Z][A-Za-z', -]*[.]", sentence) for sentence in said)
     assert len(set(said)) > 395
@@ -82,6 +82,7 @@ def test_a_jumble_is_of_words_and_names_of_training() -> None:
     names, every = read_wordings("names"), {word for each in words for word in each[1:]}
     assert every & set(of_split(names, "train"))
     assert not every & set(of_split(names, "test"))
+    assert len({word for word in every - set(names) if word[0].isupper()}) > 400  # as many names that nobody has
 
 
 def test_in_training_pieces_of_sentences_are_spliced_with_common_words() -> None:
