@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +47,6 @@ class Named:
     """(R, 4) left, top, right, bottom in 0..1."""
     names: Tensor
     """(R,) ids of the names."""
-    by_head: bool
-    """Whether the head learns from it alone."""
 
 
 class NamingTraining(GradientStage[Named]):
@@ -95,7 +92,6 @@ class NamingTraining(GradientStage[Named]):
             owners=torch.tensor([owner for owner, _ in regions]),
             boxes=torch.tensor([region["box"] for _, region in regions]),
             names=torch.tensor([self._ids[region["name"]] for _, region in regions]),
-            by_head=step < self._config.head_steps,
         )
 
     def loss(self, batch: Named) -> Loss:
@@ -107,17 +103,15 @@ class NamingTraining(GradientStage[Named]):
         device = self._head.weight.device
         pixels = batch.views.of(batch.pixels.to(device).float() / 255)
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
-        regions = torch.cat([batch.owners[:, None], boxes], 1).to(device)
-        logits = self.name(pixels, regions, by_head=batch.by_head)
+        logits = self.name(pixels, torch.cat([batch.owners[:, None], boxes], 1).to(device))
         names = batch.names.to(device)
         losses = F.cross_entropy(logits.float(), names, label_smoothing=_LABEL_SMOOTHING, reduction="none")  # R
         shares = 1 / batch.owners.bincount(minlength=len(batch.pixels))[batch.owners].to(losses)
         return Loss((losses * shares).sum() / len(batch.pixels), len(names))
 
-    def name(self, pixels: Tensor, regions: Tensor, *, by_head: bool = False) -> Tensor:
+    def name(self, pixels: Tensor, regions: Tensor) -> Tensor:
         """(R, N) logits of the names for (R, 5) regions of (B, 3, S, S) pixels in 0..1: picture and box in 0..1."""
-        with torch.no_grad() if by_head else nullcontext():
-            grid = self._encoder.grid((pixels - self._encoder.mean) / self._encoder.std)  # B, Dv, √P, √P
+        grid = self._encoder.grid((pixels - self._encoder.mean) / self._encoder.std)  # B, Dv, √P, √P
         boxes = regions * regions.new_tensor([1, *[grid.shape[-1]] * 4])
         # In float32 whatever the grid is in: numbers of pictures and places in them need more than bfloat16's 8 bits.
         features = roi_align(grid.float().contiguous(), boxes, output_size=1, sampling_ratio=_SAMPLES, aligned=True)

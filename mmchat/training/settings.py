@@ -87,9 +87,6 @@ class NamingStage(_GradientStage):
     """Pre-training of the image tower on regions of pictures and their names."""
 
     stage: Literal["naming"]
-    head_steps: int = Field(0, ge=0)
-    """So many steps at first the head learns alone: a fresh one would spoil a tower that can already see, for new hands
-    above all (Kumar et al. 2022)."""
 
 
 class ContrastiveStage(_GradientStage):
