@@ -67,8 +67,8 @@ def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: 
 def picture_exchange(
     scene: Scene, things: Sequence[Thing], rng: Random, split: Split, kind: str | None = None
 ) -> Exchange:
-    """One question about `scene` and its answer, as a dialogue about it may hold; of that kind, if one is given."""
-    while kind in (None, "followup"):
+    """One question about `scene` and its answer: of `kind`, or of one that a dialogue about it may hold by itself."""
+    while kind in (None, "followup"):  # a follow-up is several exchanges
         kind = _draw_kind(scene, rng)
     return _ask(kind, scene, things, rng, split)
 
