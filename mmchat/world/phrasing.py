@@ -2,8 +2,9 @@
 
 The wordings stand in `wordings/*.yaml`. Every `TEST_STRIDE`th wording of a list belongs to the test split alone,
 so that no question of the test set was ever asked in training. Answers are not split: the model answers in the
-words that it learnt. Training asks within other sentences as well (`wordings/indirect.yaml`), in more ways than can be
-learnt by heart.
+words that it learnt. Training asks in many more words as well: those of `wordings/more/*.yaml`, written by hands that
+had not read what the test asks, and within other sentences (`wordings/indirect.yaml`), in more ways than can be learnt
+by heart.
 """
 
 from __future__ import annotations
@@ -63,23 +64,40 @@ def of_split(items: Sequence[T], split: Split) -> list[T]:
 
 def question(topic: str, source: str, rng: Random, split: Split, **words: str) -> str:
     """A random wording of a question from `wordings/<source>.yaml`, filled and properly spelt."""
-    chosen = wording(read_wordings(source)[topic], indirect(source, topic), rng, split)
+    chosen = wording(read_wordings(source)[topic], source, topic, rng, split)
     return capitalise(chosen.format(**words))
 
 
-def wording(direct: Sequence[str], within: Sequence[str], rng: Random, split: Split) -> str:
-    """One of the direct wordings of the split, or in training now and then one within another sentence."""
-    if split == "train" and within and rng.random() < INDIRECT_SHARE:
+def wording(listed: Sequence[str], source: str, topic: str, rng: Random, split: Split) -> str:
+    """One of the wordings of the split, or in training now and then one within another sentence.
+
+    Args:
+        listed: the wordings of the topic in `wordings/<source>.yaml`, of both splits.
+        source: where they stand.
+        topic: what they ask for; of `about.yaml` the first question of an entry.
+        rng: what is drawn from.
+        split: which of them.
+    """
+    within = indirect(source, topic) if split == "train" else ()
+    if within and rng.random() < INDIRECT_SHARE:
         return rng.choice(within)
-    return rng.choice(of_split(direct, split))
+    return rng.choice(direct(listed, source, topic, split))
+
+
+def direct(listed: Sequence[str], source: str, topic: str, split: Split) -> Sequence[str]:
+    """The wordings of the split among those listed, and in training those of `wordings/more/<source>.yaml` too."""
+    return of_split(listed, split) if split == "test" else [*of_split(listed, split), *more(source, topic)]
+
+
+@cache
+def more(source: str, topic: str) -> Sequence[str]:
+    """What `wordings/more/<source>.yaml` has for a topic, without what the test asks; of few topics nothing."""
+    return _unasked_in_test(read_wordings(f"more/{source}").get(topic, ()))
 
 
 @cache
 def indirect(source: str, topic: str) -> Sequence[str]:
-    """All ways to ask about a topic of `wordings/<source>.yaml` within another sentence, in training; a few have none.
-
-    Of `about.yaml` the topic is the first question of an entry.
-    """
+    """All ways to ask about a topic within another sentence, in training; a few topics have none."""
     known = read_wordings("indirect")
     if topic in known["pairs"]:
         pairs = permutations(of_split(read_wordings(source)[topic], "train"), 2)

@@ -14,8 +14,8 @@ from mmchat.world.phrasing import (
     answer,
     asked_words,
     capitalise,
+    direct,
     indefinite,
-    indirect,
     of_split,
     question,
     read_wordings,
@@ -240,7 +240,7 @@ def _no_name(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
 
 def _about(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
     entry: dict[str, Any] = rng.choice(read_wordings("about"))
-    asked = wording(entry["questions"], indirect("about", entry["questions"][0]), rng, split)
+    asked = wording(entry["questions"], "about", entry["questions"][0], rng, split)
     return Exchange(asked, rng.choice(entry["answers"]), tuple(entry["accept"]))
 
 
@@ -255,11 +255,11 @@ def _out_of_world(things: Sequence[Thing], rng: Random, split: Split) -> Exchang
     """A question that nothing in the world answers; the answer says so and what can be asked."""
     source = read_wordings("out_of_world")
     if rng.random() < 0.3:
-        asked = rng.choice(of_split(source["fixed"], split))
+        asked = rng.choice(direct(source["fixed"], "out_of_world", "fixed", split))
     else:
         known = {name for thing in things for name in thing.names}
-        words = [word for word in of_split(source["words"], split) if _noun(word) not in known]
-        asked = wording(source["templates"], indirect("out_of_world", "templates"), rng, split).format(
+        words = [word for word in direct(source["words"], "out_of_world", "words", split) if _noun(word) not in known]
+        asked = wording(source["templates"], "out_of_world", "templates", rng, split).format(
             word=rng.choice(words),
             madeup=indefinite(_made_up(rng)),
             name=rng.choice(things).name,

@@ -8,7 +8,18 @@ from functools import cache
 from random import Random
 
 from mmchat.world.concepts import Thing
-from mmchat.world.phrasing import Split, answer, capitalise, counted, hasty, joined, of_split, question, read_wordings
+from mmchat.world.phrasing import (
+    Split,
+    answer,
+    capitalise,
+    counted,
+    direct,
+    hasty,
+    joined,
+    of_split,
+    question,
+    read_wordings,
+)
 from mmchat.world.talk import TOPICS, Dialogue, Sound, Turn, statement, topics_of
 from mmchat.world.text_talk import invented_name, topic_question
 
@@ -96,8 +107,9 @@ def _any_word(thing: Thing, rng: Random) -> str:
 
 def _wording(things: Sequence[Thing], rng: Random) -> str:
     """Any question of training, whatever stands in its slots."""
-    source: dict[str, list[str]] = read_wordings(rng.choice(("picture_questions", _SOURCE)))
-    wording = rng.choice(of_split(source[rng.choice(list(source))], "train"))
+    source = rng.choice(("picture_questions", _SOURCE))
+    topic, listed = rng.choice(list(read_wordings(source).items()))
+    wording = rng.choice(direct(listed, source, topic, "train"))
     return re.sub(r"{\w+}", lambda _: rng.choice(things).name, wording)
 
 

@@ -110,14 +110,14 @@ def recording_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def first_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every list of wordings is cut to its first, and none within another sentence, so that a transcript hangs on
-    nothing else.
+    """Every list of wordings is cut to its first, with no more beside it and none within another sentence, so that a
+    transcript hangs on nothing else.
     """
     read = phrasing.read_wordings
     for module in (phrasing, talk, text_talk):
         monkeypatch.setattr(module, "read_wordings", lambda name: _cut(read(name)))
-    for module in (phrasing, text_talk):
-        monkeypatch.setattr(module, "indirect", lambda source, topic: ())
+    for name in ("indirect", "more"):
+        monkeypatch.setattr(phrasing, name, lambda source, topic: ())
 
 
 def _cut(wordings: Any) -> Any:

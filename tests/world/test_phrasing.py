@@ -18,10 +18,12 @@ from mmchat.world.phrasing import (
     answers,
     bare,
     counted,
+    direct,
     hasty,
     indefinite,
     indirect,
     joined,
+    more,
     of_split,
     question,
     read_wordings,
@@ -58,6 +60,7 @@ def few_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
         "indirect": {"frames": [], "pairs": []},
     }
     monkeypatch.setattr(phrasing, "read_wordings", wordings.__getitem__)
+    monkeypatch.setattr(phrasing, "more", lambda source, topic: ["So how big?"])
 
 
 def test_no_wording_of_the_test_split_is_asked_in_training() -> None:
@@ -81,7 +84,7 @@ def test_what_a_wording_asks_for_is_given() -> None:
     }
     for source in ("picture_questions", "text_questions"):
         for topic, wordings in read_wordings(source).items():
-            for wording in (*wordings, *indirect(source, topic)):
+            for wording in (*wordings, *more(source, topic), *indirect(source, topic)):
                 slots = set(re.findall(r"\{(\w+)\}", wording))
                 assert slots <= given.get(topic, position if "position" in topic else words), wording
 
@@ -109,14 +112,25 @@ def test_nothing_within_a_sentence_is_a_wording_of_the_test_split() -> None:
         assert {bare(wording) for wording in indirect(source, topic)}.isdisjoint(test), topic
 
 
+def test_more_wordings_are_of_topics_and_none_is_a_wording_of_the_test_split() -> None:
+    lists = question_lists()
+    test = {bare(wording) for wordings in lists.values() for wording in of_split(wordings, "test")}
+    for source in ("picture_questions", "text_questions", "about", "out_of_world"):
+        for topic, wordings in read_wordings(f"more/{source}").items():
+            assert f"{source}.{topic}" in lists or (source, topic) == ("out_of_world", "words")
+            assert {bare(wording) for wording in more(source, topic)}.isdisjoint(test), topic
+            known = {bare(wording) for wording in lists.get(f"{source}.{topic}", ())}
+            assert {bare(wording) for wording in wordings} - known, topic
+
+
 def test_training_asks_within_a_sentence_and_the_test_does_not() -> None:
-    direct = read_wordings("text_questions")["place"]
+    listed = read_wordings("text_questions")["place"]
     within = set(indirect("text_questions", "place"))
     words = {"thing": "a cat", "plural": "cats"}
     shares: dict[Split, float] = {"train": INDIRECT_SHARE, "test": 0.0}
     for split, share in shares.items():
         asked = [question("place", "text_questions", Random(seed), split, **words) for seed in range(400)]
-        plain = {wording.format(**words) for wording in of_split(direct, split)}
+        plain = {wording.format(**words) for wording in direct(listed, "text_questions", "place", split)}
         others = [each for each in asked if each not in plain]
         assert len(others) / len(asked) == pytest.approx(share, abs=0.08)
         assert set(others) <= {wording.format(**words) for wording in within}
@@ -125,12 +139,12 @@ def test_training_asks_within_a_sentence_and_the_test_does_not() -> None:
 def test_what_is_asked_of_mmchat_is_not_asked_of_a_picture_too() -> None:
     """Without a picture it would have two answers."""
     pictures, about = read_wordings("picture_questions"), read_wordings("about")
-    of_pictures = {
-        bare(each) for topic, lists in pictures.items() for each in (*lists, *indirect("picture_questions", topic))
-    }
-    of_mmchat = {
-        bare(each) for entry in about for each in (*entry["questions"], *indirect("about", entry["questions"][0]))
-    }
+
+    def all_ways(source: str, topic: str, listed: list[str]) -> set[str]:
+        return {bare(each) for each in (*listed, *more(source, topic), *indirect(source, topic))}
+
+    of_pictures = set().union(*(all_ways("picture_questions", topic, listed) for topic, listed in pictures.items()))
+    of_mmchat = set().union(*(all_ways("about", entry["questions"][0], entry["questions"]) for entry in about))
     assert of_pictures & of_mmchat == set()
 
 
@@ -158,7 +172,15 @@ def test_every_fifth_wording_is_for_the_test() -> None:
 
 def test_words_are_plain_ascii_and_listed_once() -> None:
     unknown = read_wordings("out_of_world")
-    for listed in (read_wordings("names"), *question_lists().values(), *answer_lists().values(), *unknown.values()):
+    beside = [
+        listed
+        for source in ("picture_questions", "text_questions", "about", "out_of_world")
+        for listed in read_wordings(f"more/{source}").values()
+    ]
+    for listed in (
+        *(read_wordings("names"), *question_lists().values(), *answer_lists().values(), *unknown.values()),
+        *beside,
+    ):
         assert len(set(listed)) == len(listed)
         assert "".join(listed).isascii()
 
@@ -166,8 +188,10 @@ def test_words_are_plain_ascii_and_listed_once() -> None:
 @pytest.mark.usefixtures("few_wordings")
 def test_a_question_is_filled_and_begins_with_a_capital() -> None:
     asked = {question("size", "few", Random(seed), "train", name="cat") for seed in range(20)}
-    assert asked == {"Is the cat big?", "Cat: how big?", "How big?", "Big?"}
-    assert question("size", "few", Random(0), "test", name="cat") == "What size has the cat?"
+    assert asked == {"Is the cat big?", "Cat: how big?", "How big?", "Big?", "So how big?"}
+    assert {question("size", "few", Random(seed), "test", name="cat") for seed in range(20)} == {
+        "What size has the cat?"
+    }
 
 
 @pytest.mark.usefixtures("few_wordings")

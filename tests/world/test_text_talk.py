@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import combinations
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mmchat.world import text_talk
 from mmchat.world.concepts import load_things
 from mmchat.world.dialogues import Dialogue, text_dialogue
-from mmchat.world.phrasing import NUMBERS, of_split, read_wordings
+from mmchat.world.phrasing import NUMBERS, bare, direct, indirect, of_split, read_wordings
 from mmchat.world.text_talk import CONFUSABLE
 from tests.world.small_world import CAT, DOG, WORLD, transcripts
 
@@ -185,18 +186,24 @@ def test_sums_are_right() -> None:
     assert len(sums) > 100
     for dialogue in sums:
         asked, (result,) = dialogue.turns[-2].spoken.lower(), dialogue.accept
-        a, b = (NUMBERS.index(word) for word in re.findall(r"[a-z]+", asked) if word in NUMBERS)
-        assert NUMBERS.index(result) in {a + b, abs(a - b)}
+        numbers = [NUMBERS.index(word) for word in re.findall(r"[a-z]+", asked) if word in NUMBERS]
+        assert NUMBERS.index(result) in {each for a, b in combinations(numbers, 2) for each in (a + b, abs(a - b))}, (
+            asked
+        )
         assert dialogue.turns[-1].text.lower().count(result) >= 1
 
 
 def test_the_next_number_is_one_away() -> None:
-    for dialogue in told_dialogues(1_500):
-        if dialogue.kind == "next_number":
-            asked = dialogue.turns[-2].spoken.lower()
-            *_, given = (NUMBERS.index(word) for word in re.findall(r"[a-z]+", asked) if word in NUMBERS)
-            step = -1 if re.search("before|less|lower|down|back", asked) else 1
-            assert dialogue.accept == (NUMBERS[given + step],), asked
+    after_or_before = {}
+    for topic, step in (("count_after", 1), ("count_before", -1)):
+        listed = read_wordings("text_questions")[topic]
+        for wording in (*direct(listed, "text_questions", topic, "train"), *indirect("text_questions", topic)):
+            for given in range(1, 20):
+                after_or_before[bare(wording.format(a=NUMBERS[given]))] = NUMBERS[given + step]
+    asked = [dialogue for dialogue in told_dialogues(1_500) if dialogue.kind == "next_number"]
+    assert len(asked) > 10
+    for dialogue in asked:
+        assert dialogue.accept == (after_or_before[bare(dialogue.turns[-2].spoken)],)
 
 
 def test_any_thing_of_the_category_is_an_example_of_it() -> None:
