@@ -64,6 +64,8 @@ class NamingTraining(GradientStage[Named]):
             raise DatasetError(
                 f"{config.data}/regions.jsonl names fewer than two things: there is nothing to tell apart"
             )
+        if config.crop:
+            rows = [{**row, "regions": [region]} for row in rows for region in row["regions"]]
         self._rows = parallel.own_rows(rows)
         self._batch_size = min(parallel.own_batch(config.batch_size), len(self._rows))
         self._ids = {name: index for index, name in enumerate(names)}
@@ -86,11 +88,13 @@ class NamingTraining(GradientStage[Named]):
         rows = [self._rows[index] for index in itertools.islice(order, size)]
         regions = [(owner, region) for owner, row in enumerate(rows) for region in row["regions"]]
         generator = torch.Generator().manual_seed(step_random(self._config.seed, step).getrandbits(63))
+        views = draw_free_views(torch.tensor([_may_be_mirrored(row["regions"]) for row in rows]), generator)
+        boxes = torch.tensor([region["box"] for _, region in regions])
         return Named(
             pixels=torch.stack([self._pictures[row["image"]] for row in rows]),
-            views=draw_free_views(torch.tensor([_may_be_mirrored(row["regions"]) for row in rows]), generator),
+            views=views.within(boxes) if self._config.crop else views,
             owners=torch.tensor([owner for owner, _ in regions]),
-            boxes=torch.tensor([region["box"] for _, region in regions]),
+            boxes=boxes,
             names=torch.tensor([self._ids[region["name"]] for _, region in regions]),
         )
 
@@ -101,7 +105,7 @@ class NamingTraining(GradientStage[Named]):
         the nine of a crowd.
         """
         device = self._head.weight.device
-        pixels = batch.views.of(batch.pixels.to(device).float() / 255)
+        pixels = batch.views.of(batch.pixels.to(device).float() / 255, self._config.crop)
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
         logits = self.name(pixels, torch.cat([batch.owners[:, None], boxes], 1).to(device))
         names = batch.names.to(device)

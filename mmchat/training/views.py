@@ -35,11 +35,24 @@ class Views:
     brightness: Tensor
     """(B, 1, 1, 1) each."""
 
-    def of(self, pixels: Tensor) -> Tensor:
-        """The views of (B, 3, S, S) pixels in 0..1; beyond the edge it is repeated. Channels last in memory."""
+    def within(self, boxes: Tensor) -> Views:
+        """The same views of a square around each of (B, 4) boxes in 0..1 instead of the whole picture."""
+        centres = boxes.view(-1, 2, 2).mean(1) * 2 - 1  # B, 2 in -1..1
+        halves = (boxes[:, 2:] - boxes[:, :2]).amax(1)  # B: of the side of the square, in -1..1
+        turns = halves[:, None, None] * self.turns
+        return replace(self, turns=torch.cat([turns[:, :, :2], turns[:, :, 2:] + centres[:, :, None]], 2))
+
+    def of(self, pixels: Tensor, side: int | None = None) -> Tensor:
+        """The views of (B, 3, S, S) pixels in 0..1; beyond the edge it is repeated. Channels last in memory.
+
+        Args:
+            pixels: the pictures.
+            side: pixels a side of a view, S unless given.
+        """
         device = pixels.device
+        shape = [*pixels.shape[:2], *([side, side] if side else pixels.shape[2:])]
         with torch.autocast(device.type, enabled=False):  # places in a picture need more than bfloat16's 8 bits
-            grid = F.affine_grid(self.turns.to(device), list(pixels.shape), align_corners=False)
+            grid = F.affine_grid(self.turns.to(device), shape, align_corners=False)
             views = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
             views = torch.einsum("bij,bjhw->bihw", self.colours.to(device), views)
             views = self._redrawn(views)

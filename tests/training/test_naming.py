@@ -58,6 +58,30 @@ def test_pictures_in_which_nothing_has_a_name_are_left_out(
     assert sorted(stage.batch(0).names.tolist()) == [0, 1]
 
 
+def test_cut_out_each_thing_is_seen_alone(configure: Configure, toy_model: ModelConfig, tmp_path: Path) -> None:
+    """A picture of a red and a blue half: each is a row of its own, and its colour fills the views of it."""
+    image = Image.new("RGB", (32, 32), "red")
+    image.paste("blue", (16, 0, 32, 32))
+    image.save(tmp_path / "halves.png")
+    regions = [{"name": "a red half", "box": [0, 0, 0.5, 1]}, {"name": "a blue half", "box": [0.5, 0, 1, 1]}]
+    write_rows(tmp_path / "regions.jsonl", [{"image": "halves.png", "regions": regions}])
+    stage = NamingTraining(configure("naming", data=tmp_path, crop=16, batch_size=2), toy_model, CPU)
+    shown: list[torch.Tensor] = []
+    stage._encoder.grid = lambda pixels: shown.append(pixels * stage._encoder.std + stage._encoder.mean) or pixels  # type: ignore[func-returns-value, method-assign]
+    stage._head = torch.nn.Linear(3, 2)
+    batch = stage.batch(0)
+    assert batch.owners.tolist() == [0, 1]
+    assert sorted(batch.names.tolist()) == [0, 1]
+    views = replace(batch.views, colours=torch.eye(3).expand(2, 3, 3), contrast=torch.ones(2, 1, 1, 1))
+    assert stage.loss(replace(batch, views=views)).items == 2
+    (pixels,) = shown
+    assert pixels.shape == (2, 3, 16, 16)
+    boxes = views.of_boxes(batch.boxes, batch.owners)
+    for picture, name, (left, _, right, _) in zip(pixels, batch.names, boxes, strict=True):
+        red, _, blue = picture[:, 8, int((left + right) / 2 * 16)]
+        assert (blue > red) == (name == 0)  # names are sorted: "a blue half", "a red half"
+
+
 def test_a_region_is_read_where_it_lies(stage: NamingTraining, toy_model: ModelConfig) -> None:
     """With a tower whose features are the colours of the picture itself, one pixel a feature."""
     stage._encoder.grid = lambda pixels: pixels * stage._encoder.std + stage._encoder.mean  # type: ignore[method-assign]

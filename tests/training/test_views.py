@@ -119,6 +119,27 @@ def sides(looks: Views) -> list[str]:
     return found
 
 
+def test_a_view_within_a_box_is_a_square_that_just_holds_it() -> None:
+    """Seen straight, the square of `BOX`, higher than wide, fills the middle of the view from top to bottom."""
+    looks = in_plain_light(views(0, 1))
+    looks = replace(looks, turns=torch.eye(2, 3)[None])
+    box = torch.tensor([BOX])
+    seen = looks.within(box).of(white_square(1), 48)
+    assert seen.shape == (1, 3, 48, 48)
+    torch.testing.assert_close(bounds(seen[0]) * SIDE / 48, torch.tensor([1 / 6, 0, 5 / 6, 1]), atol=0.03, rtol=0)
+    torch.testing.assert_close(looks.within(box).of_boxes(box, torch.tensor([0])), torch.tensor([[1 / 6, 0, 5 / 6, 1]]))
+
+
+def test_boxes_follow_the_views_within_them() -> None:
+    boxes = torch.tensor([BOX]).expand(40, 4)
+    looks = in_plain_light(free_views(3, 40)).within(boxes)
+    framed = looks.of_boxes(boxes, torch.arange(40))
+    for picture, (left, top, right, bottom) in zip(looks.of(white_square(40)), framed, strict=True):
+        middle = picture[0, int((top + bottom) / 2 * SIDE), int((left + right) / 2 * SIDE)]
+        assert middle > 0.9
+        assert max(right - left, bottom - top) > 0.6
+
+
 def test_free_views_may_be_mirrored_and_grey() -> None:
     """Of 400, half are mirrored and a tenth grey; the seed is fixed. Other hues turn a few reds into blues."""
     found = sides(free_views(0, 400))
