@@ -3,7 +3,7 @@ PYTHON ?= .venv/bin/python
 
 .PHONY: check lint fix
 check: lint
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n auto --dist loadfile
 
 lint:
 	$(PYTHON) -m ruff format --check .
