@@ -22,6 +22,7 @@ from torchvision.ops import roi_align
 
 from mmchat.config import ModelConfig
 from mmchat.encoders.clip import ClipImageEncoder
+from mmchat.encoders.resnet import ResNetTower
 from mmchat.errors import ConfigError, DatasetError
 from mmchat.training import parallel
 from mmchat.training.data import PictureCache, read_rows, shuffled, step_random
@@ -70,6 +71,8 @@ class NamingTraining(GradientStage[Named]):
         self._batch_size = min(parallel.own_batch(config.batch_size), len(self._rows))
         self._ids = {name: index for index, name in enumerate(names)}
         self._encoder = ClipImageEncoder(model.image_encoder)
+        if config.crop and not isinstance(self._encoder.tower, ResNetTower):
+            raise ConfigError(f"{config.name}: crop: a tower of patches sees pictures of one size")
         start_from(config.start, "image_encoder", self._encoder)
         self._encoder.to(device)
         self._encoder.tower.to(memory_format=torch.channels_last)  # convolutions of few channels run 1.6 times as fast

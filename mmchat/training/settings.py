@@ -87,9 +87,9 @@ class NamingStage(_GradientStage):
     """Pre-training of the image tower on regions of pictures and their names."""
 
     stage: Literal["naming"]
-    crop: int | None = Field(None, ge=1)
+    crop: int | None = Field(None, gt=0, multiple_of=32)
     """Each thing is cut out of its picture and seen alone, at so many pixels a side: cheaper than whole pictures for a
-    tower that begins (progressive resizing, Howard 2018). Unset, pictures are seen whole."""
+    residual tower that begins (progressive resizing, Howard 2018). Unset, pictures are seen whole."""
 
 
 class ContrastiveStage(_GradientStage):

@@ -65,7 +65,7 @@ def test_cut_out_each_thing_is_seen_alone(configure: Configure, toy_model: Model
     image.save(tmp_path / "halves.png")
     regions = [{"name": "a red half", "box": [0, 0, 0.5, 1]}, {"name": "a blue half", "box": [0.5, 0, 1, 1]}]
     write_rows(tmp_path / "regions.jsonl", [{"image": "halves.png", "regions": regions}])
-    stage = NamingTraining(configure("naming", data=tmp_path, crop=16, batch_size=2), toy_model, CPU)
+    stage = NamingTraining(configure("naming", data=tmp_path, crop=64, batch_size=2), toy_model, CPU)
     shown: list[torch.Tensor] = []
     stage._encoder.grid = lambda pixels: shown.append(pixels * stage._encoder.std + stage._encoder.mean) or pixels  # type: ignore[func-returns-value, method-assign]
     stage._head = torch.nn.Linear(3, 2)
@@ -75,11 +75,19 @@ def test_cut_out_each_thing_is_seen_alone(configure: Configure, toy_model: Model
     views = replace(batch.views, colours=torch.eye(3).expand(2, 3, 3), contrast=torch.ones(2, 1, 1, 1))
     assert stage.loss(replace(batch, views=views)).items == 2
     (pixels,) = shown
-    assert pixels.shape == (2, 3, 16, 16)
+    assert pixels.shape == (2, 3, 64, 64)
     boxes = views.of_boxes(batch.boxes, batch.owners)
     for picture, name, (left, _, right, _) in zip(pixels, batch.names, boxes, strict=True):
-        red, _, blue = picture[:, 8, int((left + right) / 2 * 16)]
+        red, _, blue = picture[:, 32, int((left + right) / 2 * 64)]
         assert (blue > red) == (name == 0)  # names are sorted: "a blue half", "a red half"
+
+
+def test_a_tower_of_patches_is_not_shown_crops(configure: Configure, toy_model: ModelConfig, tmp_path: Path) -> None:
+    vision = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32}
+    image_encoder = toy_model.image_encoder.model_copy(update={"vision": vision})  # type: ignore[union-attr]
+    model = toy_model.model_copy(update={"image_encoder": image_encoder})
+    with pytest.raises(ConfigError, match=r"^naming: crop: a tower of patches sees pictures of one size$"):
+        NamingTraining(configure("naming", crop=64), model, CPU)
 
 
 def test_a_region_is_read_where_it_lies(stage: NamingTraining, toy_model: ModelConfig) -> None:

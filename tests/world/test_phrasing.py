@@ -31,6 +31,8 @@ from mmchat.world.phrasing import (
     words_of,
 )
 
+SOURCES = ("picture_questions", "text_questions", "about", "out_of_world")
+
 
 def question_lists() -> dict[str, list[str]]:
     """Every list of question wordings by where it stands."""
@@ -92,9 +94,8 @@ def test_what_a_wording_asks_for_is_given() -> None:
 def indirect_topics() -> list[tuple[str, str]]:
     """Every source and topic that training asks about within another sentence."""
     known = read_wordings("indirect")
-    sources = ("picture_questions", "text_questions", "about", "out_of_world")
     return [("text_questions", topic) for topic in known["pairs"]] + [
-        (source, topic) for source in sources for topic in known[source]
+        (source, topic) for source in SOURCES for topic in known[source]
     ]
 
 
@@ -115,7 +116,7 @@ def test_nothing_within_a_sentence_is_a_wording_of_the_test_split() -> None:
 def test_more_wordings_are_of_topics_and_none_is_a_wording_of_the_test_split() -> None:
     lists = question_lists()
     test = {bare(wording) for wordings in lists.values() for wording in of_split(wordings, "test")}
-    for source in ("picture_questions", "text_questions", "about", "out_of_world"):
+    for source in SOURCES:
         for topic, wordings in read_wordings(f"more/{source}").items():
             assert f"{source}.{topic}" in lists or (source, topic) == ("out_of_world", "words")
             assert {bare(wording) for wording in more(source, topic)}.isdisjoint(test), topic
@@ -172,15 +173,9 @@ def test_every_fifth_wording_is_for_the_test() -> None:
 
 def test_words_are_plain_ascii_and_listed_once() -> None:
     unknown = read_wordings("out_of_world")
-    beside = [
-        listed
-        for source in ("picture_questions", "text_questions", "about", "out_of_world")
-        for listed in read_wordings(f"more/{source}").values()
-    ]
-    for listed in (
-        *(read_wordings("names"), *question_lists().values(), *answer_lists().values(), *unknown.values()),
-        *beside,
-    ):
+    more_lists = [listed for source in SOURCES for listed in read_wordings(f"more/{source}").values()]
+    lists = (*question_lists().values(), *answer_lists().values(), *unknown.values(), *more_lists)
+    for listed in (read_wordings("names"), *lists):
         assert len(set(listed)) == len(listed)
         assert "".join(listed).isascii()
 
