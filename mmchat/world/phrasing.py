@@ -89,10 +89,10 @@ def direct(listed: Sequence[str], source: str, topic: str, split: Split) -> Sequ
     return of_split(listed, split) if split == "test" else [*of_split(listed, split), *more(source, topic)]
 
 
-@cache
 def more(source: str, topic: str) -> Sequence[str]:
-    """What `wordings/more/<source>.yaml` has for a topic, without what the test asks; of few topics nothing."""
-    return _unasked_in_test(read_wordings(f"more/{source}").get(topic, ()))
+    """What `wordings/more/<source>.yaml` has for a topic: nothing that the test asks, and of a few topics nothing."""
+    wordings: Sequence[str] = read_wordings(f"more/{source}").get(topic, ())
+    return wordings
 
 
 @cache
