@@ -38,11 +38,9 @@ def album_dialogue(scenes: Sequence[Scene], things: Sequence[Thing], rng: Random
 
 def _same(first: Thing, second: Thing, rng: Random, split: Split) -> Exchange:
     asked = question("compare_same", _SOURCE, rng, split)
-    if first is second:
-        text = answer("same_yes", rng, thing=first.phrase)
-        return Exchange(asked, text, ("yes",), short="Yes.", pictures=_BOTH)
-    text = answer("same_no", rng, first=first.phrase, second=second.phrase)
-    return Exchange(asked, text, ("no",), short="No.", pictures=_BOTH)
+    alike = first is second
+    text = answer("same_yes" if alike else "same_no", rng, first=first.phrase, second=second.phrase)
+    return Exchange(asked, text, ("yes" if alike else "no",), short="Yes." if alike else "No.", pictures=_BOTH)
 
 
 def _which(first: Thing, second: Thing, rng: Random, split: Split) -> Exchange:

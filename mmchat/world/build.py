@@ -4,7 +4,7 @@
     OUT/<split>/regions.jsonl                 {"image": …, "regions": [{"name": …, "box": [left, top, right, bottom]}]}
     OUT/<split>/captions.jsonl                {"image": …, "text": …, "things": […]}
     OUT/<split>/dialogues.jsonl               {"messages": […], "kind": …, "accept": […]}
-    OUT/<split>/quizzes.jsonl                 dialogues of many questions about one picture
+    OUT/<split>/quizzes.jsonl                 dialogues of many questions about one picture, or of one about all in it
     OUT/<split>/told.jsonl                    dialogues about a picture in words instead of one
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
@@ -68,7 +68,7 @@ class Sizes:
     series: int = 0
     """Dialogues in which one of several pictures is meant: the first, the second, or that of the latest message."""
     quizzes: int = 0
-    """Dialogues of many questions about one picture, each answered in a word or two."""
+    """Dialogues of many questions about one picture, each answered in a word or two, or of one about all in it."""
     told: int = 0
     """Dialogues about a picture that is put into words instead of being shown."""
     spoken: int = 0

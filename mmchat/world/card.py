@@ -45,7 +45,7 @@ _ROWS = {
     "dictations": "a clip of something that is no question, to be written down",
     "echoes": "a clip of those dialogues once more, to be written down",
     "photographs": "a dialogue about a photograph",
-    "quizzes": "a dialogue of many questions about one picture, each answered in a word or two",
+    "quizzes": "a dialogue of many questions about one picture, each answered in a word or two, or asked at once",
     "recordings": "a clip of a person, to be written down",
     "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
     "repeats": "the words of a dictation or a recording in writing, or words in no order, to be written again",

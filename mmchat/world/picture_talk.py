@@ -105,6 +105,15 @@ def bigger_and_smaller(scene: Scene) -> tuple[Placed, Placed] | None:
     return (bigger, smaller) if bigger.size >= SIZES_APART * smaller.size else None
 
 
+def absent_thing(scene: Scene, things: Sequence[Thing], rng: Random) -> Thing:
+    """A thing that is not in the scene, as often as not of the kind of what is."""
+    shown = {name for placed in scene.placed for name in placed.thing.names}
+    absent = [thing for thing in things if shown.isdisjoint(thing.names)]
+    categories = {placed.thing.category for placed in scene.placed}
+    kin = [thing for thing in absent if thing.category in categories]
+    return rng.choice(kin if kin and rng.random() < KIN_SHARE_OF_ABSENT else absent)
+
+
 def _draw_kind(scene: Scene, rng: Random) -> str:
     """A kind of question that makes sense of the scene."""
     weights = KIND_WEIGHTS[scene.layout]
@@ -192,7 +201,7 @@ def _count(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> 
     if scene.layout == "blank":
         return _blank(question("count_all", _SOURCE, rng, split), scene, rng)
     if rng.random() < ABSENT_SHARE_OF_COUNTS:
-        absent = words_of(_absent(scene, things, rng))
+        absent = words_of(absent_thing(scene, things, rng))
         asked = question("count", _SOURCE, rng, split, **absent)
         return Exchange(asked, answer("count_none", rng, seen=seen(scene), **absent), ("no", "none"), short="None.")
     number = len(scene.placed)
@@ -257,7 +266,7 @@ def _is_there(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) 
         thing = rng.choice(in_order(scene))
         asked = question("is_there", _SOURCE, rng, split, **words_of(thing))
         return Exchange(asked, answer("yes_there", rng, seen=seen(scene), **words_of(thing)), ("yes",), short="Yes.")
-    absent = words_of(_absent(scene, things, rng))
+    absent = words_of(absent_thing(scene, things, rng))
     content = seen(scene) if scene.placed else f"nothing but {ground(scene)}"
     asked = question("is_there", _SOURCE, rng, split, **absent)
     return Exchange(asked, answer("no_there", rng, seen=content, **absent), ("no",), short="No.")
@@ -267,19 +276,10 @@ def _is_this(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -
     thing = scene.placed[0].thing
     if rng.random() < 0.5:
         asked = question("is_this", _SOURCE, rng, split, **words_of(thing))
-        return Exchange(asked, answer("yes_this", rng, seen=seen(scene)), ("yes",), short="Yes.")
-    absent = words_of(_absent(scene, things, rng))
+        return Exchange(asked, answer("yes_this", rng, seen=seen(scene), **words_of(thing)), ("yes",), short="Yes.")
+    absent = words_of(absent_thing(scene, things, rng))
     asked = question("is_this", _SOURCE, rng, split, **absent)
     return Exchange(asked, answer("no_this", rng, seen=seen(scene), **absent), ("no",), short="No.")
-
-
-def _absent(scene: Scene, things: Sequence[Thing], rng: Random) -> Thing:
-    """A thing that is not in the scene, as often as not of the kind of what is."""
-    shown = {name for placed in scene.placed for name in placed.thing.names}
-    absent = [thing for thing in things if shown.isdisjoint(thing.names)]
-    categories = {placed.thing.category for placed in scene.placed}
-    kin = [thing for thing in absent if thing.category in categories]
-    return rng.choice(kin if kin and rng.random() < KIN_SHARE_OF_ABSENT else absent)
 
 
 def _follow_up(scene: Scene, rng: Random, split: Split) -> list[Exchange]:

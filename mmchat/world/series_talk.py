@@ -55,7 +55,7 @@ def _is_in(scenes: Sequence[Scene], chosen: int, rng: Random, split: Split) -> E
     here, other = (scenes[index].placed[0].thing for index in (chosen, 1 - chosen))
     asked_for = rng.choice((here, other))
     there = not set(asked_for.names).isdisjoint(here.names)
-    words = {"ordinal": _ORDINALS[chosen], "seen": seen(scenes[chosen])}
-    asked = question("is_in_one", _SOURCE, rng, split, **words, **words_of(asked_for))
+    words = {"ordinal": _ORDINALS[chosen], "seen": seen(scenes[chosen]), **words_of(asked_for)}
+    asked = question("is_in_one", _SOURCE, rng, split, **words)
     text = answer("yes_in_one" if there else "no_in_one", rng, **words)
     return Exchange(asked, text, ("yes" if there else "no",), short="Yes." if there else "No.")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from mmchat.world.concepts import Thing
+from mmchat.world.drill_talk import drill_at_once, drill_in_turn
 from mmchat.world.phrasing import Split, answers, capitalise, joined, question, words_of
 from mmchat.world.picture_talk import bigger_and_smaller, ground, picture_exchange, seen
 from mmchat.world.scenes import Layout, Scene
@@ -19,6 +20,11 @@ from mmchat.world.talk import Dialogue, Exchange, continued, dialogue
 
 TOLD_LAYOUTS: Mapping[Layout, float] = {"one": 0.2, "same": 0.2, "pair": 0.3, "some": 0.3}
 """How often which scene is told: what shows nothing is not worth telling."""
+
+DRILL_SHARE = 0.6
+"""Of the dialogues: those that ask the same of several things."""
+AT_ONCE_SHARE = 0.3
+"""Of those: the ones that ask it in one message."""
 
 SHORT_SHARE = 0.3
 COMPARED_SHARE = 0.6
@@ -38,13 +44,17 @@ def told_layout(rng: Random) -> Layout:
 
 
 def told_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
-    """One to four questions about `scene`, which stands in words before the first of them.
+    """One to four questions about `scene`, which stands in words before the first of them, or up to eight short ones.
 
     Args:
         scene: drawn, and not blank.
         things: the world, of which at least one thing is absent from the scene.
         split: which wordings may be used.
     """
+    if rng.random() < DRILL_SHARE:
+        if rng.random() < AT_ONCE_SHARE:
+            return _dialogue(scene, [drill_at_once(scene, things, rng, split)[1]], rng, split)
+        return _dialogue(scene, drill_in_turn(scene, things, rng, split), rng, split, short_share=1)
     wanted = rng.randint(_FEWEST, _MOST)
     asked: dict[str, Exchange] = {}
     while len(asked) < wanted:
@@ -52,11 +62,16 @@ def told_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Spl
         exchange = picture_exchange(scene, things, rng, split, kind)
         asked.setdefault(exchange.question, exchange)
     first, *later = asked.values()
-    exchanges = [
-        replace(first, question=f"{_told(scene, rng, split)} {first.question}"),
-        *(replace(exchange, question=continued(exchange.question, rng)) for exchange in later),
-    ]
-    return dialogue("told", exchanges, rng, split, SHORT_SHARE)
+    later = [replace(exchange, question=continued(exchange.question, rng)) for exchange in later]
+    return _dialogue(scene, [first, *later], rng, split, SHORT_SHARE)
+
+
+def _dialogue(
+    scene: Scene, exchanges: Sequence[Exchange], rng: Random, split: Split, short_share: float = 0
+) -> Dialogue:
+    first, *later = exchanges
+    told = replace(first, question=f"{_told(scene, rng, split)} {first.question}")
+    return dialogue("told", [told, *later], rng, split, short_share)
 
 
 def _told(scene: Scene, rng: Random, split: Split) -> str:

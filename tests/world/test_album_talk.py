@@ -31,7 +31,7 @@ def test_two_pictures_compared_word_for_word() -> None:
         == """\
 compare
 > #0 #1 do these two pictures show the same thing?
-< No. The first picture shows a cat, the second the sun.
+< The first picture shows a cat, the second the sun. The same? No.
 = no
 compare
 > #0 #1 Which picture shows a sun?
@@ -56,7 +56,7 @@ def test_one_thing_twice_word_for_word() -> None:
         == """\
 compare
 > #0 #1 do these two pictures show the same thing?
-< Yes, both show a cat.
+< The first picture shows a cat, the second a cat. The same? Yes.
 = yes
 """
     )

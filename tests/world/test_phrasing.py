@@ -81,6 +81,7 @@ def test_what_a_wording_asks_for_is_given() -> None:
         **dict.fromkeys(("plus", "minus", "plus_digits", "minus_digits"), numbers),
         **{"count_to": {"b"}, "count_after": {"a"}, "count_before": {"a"}, "tell_name": {"person"}},
         **{"is_a": {*words, "other"}, "is_in_one": {"some", "ordinal"}},
+        **{"are_there": {"several"}, "is_there_too": {"some", "Some"}, "position_all": set()},
         **dict.fromkeys(("one_of_two", "ground_of_one"), frozenset({"ordinal"})),
         "told": {"seen", "ground"},
     }

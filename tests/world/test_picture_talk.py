@@ -69,11 +69,11 @@ count
 = no | none
 is_there
 > #0 is there a cat?
-< I see a cat. So yes, there is a cat.
+< I see a cat. And a cat? Yes.
 = yes
 is_this
 > #0 Is this rain?
-< This is a cat. So no, it is not rain.
+< This is a cat. So is it rain? No.
 = no
 followup
 > #0 Describe this.
@@ -132,7 +132,7 @@ count
 = three
 is_there
 > #0 is there a dog
-< I see three cats. So no, there is no dog.
+< I see three cats. And a dog? No.
 = no
 followup
 > #0 Describe this.
@@ -278,7 +278,7 @@ name
 = dog
 is_this
 > #0 Is this a cat?
-< This is a dog. So no, it is not a cat.
+< This is a dog. So is it a cat? No.
 = no
 use
 > #0 what is it for?

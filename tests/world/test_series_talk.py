@@ -37,7 +37,7 @@ one_of_two
 = red
 one_of_two
 > #0 #1 is there a cat in the second picture?
-< No, the second picture shows the sun.
+< The second picture shows the sun. Is that a cat? No.
 = no
 latest
 > #0 What is this?

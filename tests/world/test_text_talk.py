@@ -81,7 +81,7 @@ text_place
 = grows on trees
 is_a
 > is a dog an animal?
-< A dog is an animal. So yes.
+< A dog is an animal. So is it an animal? Yes.
 = yes
 category_example
 > Name an animal
