@@ -24,11 +24,9 @@ BARE_SHARE = 0.6
 """Of the questions after the first: "And a dog?", "And on the left?"."""
 
 _SOURCE = "picture_questions"
-_MOST_AT_ONCE = 6
-_MOST_IN_TURN = 8
 
 
-def drill_at_once(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> tuple[str, Exchange]:
+def drill_at_once(scene: Scene, things: Sequence[Thing], rng: Random, split: Split, most: int) -> tuple[str, Exchange]:
     """Is there a cat, a dog or an apple? Where is everything? The kind of question, and the exchange.
 
     Args:
@@ -36,25 +34,26 @@ def drill_at_once(scene: Scene, things: Sequence[Thing], rng: Random, split: Spl
         things: the world, of which at least one thing is absent from the scene.
         rng: what is drawn from.
         split: which question wordings may be used.
+        most: whether it is there is asked of two things to so many.
     """
     if _about_places(scene, rng):
         places = joined([f"the {thing.name} is {spot}" for thing, spot in _places(scene)], "and")
         text = answer("position_all", rng, places=places, Places=capitalise(places))
         return "position_all", Exchange(question("position_all", _SOURCE, rng, split), text, (places,))
-    wanted = _wanted(scene, things, rng)[: rng.randint(2, _MOST_AT_ONCE)]
+    wanted = _wanted(scene, things, rng)[: rng.randint(2, most)]
     asked = question("are_there", _SOURCE, rng, split, several=joined([some(thing) for thing, _ in wanted], "or"))
     checked = " ".join(f"And {some(thing)}? {_yes_or_no(there)}" for thing, there in wanted)
     text = answer("are_there", rng, seen=seen(scene), checked=checked)
     return "are_there", Exchange(asked, text, (checked.rstrip("."),))
 
 
-def drill_in_turn(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:
+def drill_in_turn(scene: Scene, things: Sequence[Thing], rng: Random, split: Split, most: int) -> list[Exchange]:
     """Is there a cat? And a dog? Or: where is the cat? And the dog? Or: what is on the left? And on the right?
 
-    Up to eight questions, with short answers; arguments as for `drill_at_once`.
+    At most `most` questions, with short answers; other arguments as for `drill_at_once`.
     """
     if not _about_places(scene, rng):
-        wanted = _wanted(scene, things, rng)[:_MOST_IN_TURN]
+        wanted = _wanted(scene, things, rng)[:most]
         return [_check(thing, there, number > 0, rng, split) for number, (thing, there) in enumerate(wanted)]
     places = _places(scene)
     rng.shuffle(places)

@@ -26,6 +26,7 @@ AT_ONCE_SHARE = 0.5
 """Of those: the ones that ask it in one message."""
 
 _FEWEST, _MOST = 4, 8
+_MOST_AT_ONCE = 6
 _SAID_OF_MANY = ("Yes.", "No.")
 
 
@@ -46,9 +47,9 @@ def quiz_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Spl
     """
     if scene.placed and rng.random() < DRILL_SHARE:
         if rng.random() < AT_ONCE_SHARE:
-            kind, exchange = drill_at_once(scene, things, rng, split)
+            kind, exchange = drill_at_once(scene, things, rng, split, _MOST_AT_ONCE)
             return dialogue(kind, [replace(exchange, pictures=(0,))], rng, split)
-        return _quiz(drill_in_turn(scene, things, rng, split), rng, split)
+        return _quiz(drill_in_turn(scene, things, rng, split, _MOST), rng, split)
     wanted = rng.randint(_FEWEST, _MOST)
     asked: dict[str, Exchange] = {}
     while len(asked) < wanted:

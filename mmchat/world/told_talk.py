@@ -18,18 +18,19 @@ from mmchat.world.scenes import Layout, Scene
 from mmchat.world.spots import in_order, sides, spots
 from mmchat.world.talk import Dialogue, Exchange, continued, dialogue
 
-TOLD_LAYOUTS: Mapping[Layout, float] = {"one": 0.2, "same": 0.2, "pair": 0.3, "some": 0.3}
+TOLD_LAYOUTS: Mapping[Layout, float] = {"one": 0.1, "same": 0.1, "pair": 0.3, "some": 0.5}
 """How often which scene is told: what shows nothing is not worth telling."""
 
-DRILL_SHARE = 0.6
+DRILL_SHARE = 0.7
 """Of the dialogues: those that ask the same of several things."""
-AT_ONCE_SHARE = 0.3
+AT_ONCE_SHARE = 0.4
 """Of those: the ones that ask it in one message."""
 
 SHORT_SHARE = 0.3
 COMPARED_SHARE = 0.6
 
 _FEWEST, _MOST = 1, 4
+_MOST_DRILLED = 12  # of six things, and of as many that are not there
 _COMPARING: Mapping[Layout, tuple[str, ...]] = {
     "one": ("is_there", "is_this"),
     "same": ("is_there", "count"),
@@ -44,7 +45,7 @@ def told_layout(rng: Random) -> Layout:
 
 
 def told_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Split) -> Dialogue:
-    """One to four questions about `scene`, which stands in words before the first of them, or up to eight short ones.
+    """One to four questions about `scene`, which stands in words before the first of them, or up to twelve short ones.
 
     Args:
         scene: drawn, and not blank.
@@ -53,8 +54,8 @@ def told_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: Spl
     """
     if rng.random() < DRILL_SHARE:
         if rng.random() < AT_ONCE_SHARE:
-            return _dialogue(scene, [drill_at_once(scene, things, rng, split)[1]], rng, split)
-        return _dialogue(scene, drill_in_turn(scene, things, rng, split), rng, split, short_share=1)
+            return _dialogue(scene, [drill_at_once(scene, things, rng, split, _MOST_DRILLED)[1]], rng, split)
+        return _dialogue(scene, drill_in_turn(scene, things, rng, split, _MOST_DRILLED), rng, split, short_share=1)
     wanted = rng.randint(_FEWEST, _MOST)
     asked: dict[str, Exchange] = {}
     while len(asked) < wanted:

@@ -25,12 +25,13 @@ PLACES = {
     COLUMN: {"sun": "at the top", "cat": "at the bottom"},
     SOME: {"cat": "on the left", "dog": "in the middle", "apple": "on the right"},
 }
+MOST = 6
 in_first_wordings = pytest.mark.usefixtures("first_wordings")
 
 
 def at_once(scene: Scene, kind: str, split: Split = "train") -> Iterator[Exchange]:
     for seed in range(60):
-        drawn, exchange = drill_at_once(scene, WORLD, Random(seed), split)
+        drawn, exchange = drill_at_once(scene, WORLD, Random(seed), split, MOST)
         if drawn == kind:
             yield exchange
 
@@ -38,7 +39,7 @@ def at_once(scene: Scene, kind: str, split: Split = "train") -> Iterator[Exchang
 def in_turn(scene: Scene, wanted: Callable[[Exchange], bool], split: Split = "train") -> Iterator[list[Exchange]]:
     """Those drills whose first exchange is as wanted."""
     for seed in range(60):
-        exchanges = drill_in_turn(scene, WORLD, Random(seed), split)
+        exchanges = drill_in_turn(scene, WORLD, Random(seed), split, MOST)
         if wanted(exchanges[0]):
             yield exchanges
 

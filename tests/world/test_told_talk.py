@@ -24,15 +24,15 @@ def told(split: Split = "train", count: int = 100) -> list[Dialogue]:
 @pytest.mark.usefixtures("first_wordings")
 def test_word_for_word() -> None:
     assert (
-        transcript(told_dialogue(SOME, WORLD, Random(5), "train"))
+        transcript(told_dialogue(SOME, WORLD, Random(23), "train"))
         == """\
 told
-> my picture shows a cat, a dog and an apple on a blue background. the cat is on the left, the dog is in the middle \
-and the apple is on the right. what is on the right
-< An apple is on the right.
-> Describe this.
+> My picture shows a cat, a dog and an apple on a blue background. The cat is on the left, the dog is in the middle \
+and the apple is on the right. Describe this.
 < I see a cat, a dog and an apple on a blue background.
-> And is there rain
+> is there a cat
+< I see a cat, a dog and an apple. And a cat? Yes.
+> Is there rain
 < I see a cat, a dog and an apple. And rain? No.
 = no
 """
