@@ -102,11 +102,16 @@ class _Recipe:
     photographs: Path | None
     recordings: Path | None
 
+    @property
+    def styles(self) -> Path:
+        """Kokoro's voices, which npm puts beside the icon sets."""
+        return self.icons.parent / "kokoro-js" / "voices"
+
     def maker(self) -> Maker:
         drawings = self.drawings((*TRAIN_STYLES, *SKETCH_STYLES, *RESERVED_STYLES))
         photographs = None if self.photographs is None else Photographs(self.photographs, self.things)
         recordings = None if self.recordings is None else Recordings(self.recordings)
-        return Maker(self.folder, self.seed, Sources(self.things, drawings, photographs, recordings))
+        return Maker(self.folder, self.seed, Sources(self.things, drawings, photographs, recordings, self.styles))
 
     def drawings(self, styles: Sequence[str]) -> Drawings:
         names = (icon for thing in self.things for icon in thing.icons)

@@ -29,8 +29,8 @@ The drawings were turned, tinted and set on backgrounds.
 {photographs}{recordings}
 ## Voices and words
 
-Questions are spoken by espeak-ng, flite, pico and festival: all synthetic. Silence, noise and music were made from
-numbers.
+Questions are spoken by espeak-ng, flite, pico, festival, Piper's joe (CC0) and Kokoro (Apache-2.0): all synthetic.
+Silence, noise and music were made from numbers.
 Facts and wordings were written for mmchat (Apache-2.0).
 """
 

@@ -25,7 +25,17 @@ from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import draw
 from mmchat.world.scenes import Layout, Scene, photograph, sample_crowd, sample_scene
 from mmchat.world.sounds import SOUNDS, make_sound
-from mmchat.world.speech import EVALUATION_VOICES, SPEECH_RATE, VOICES, Voice, Waveform, perturb, resampled, speak
+from mmchat.world.speech import (
+    EVALUATION_VOICES,
+    SPEECH_RATE,
+    VOICES,
+    Engine,
+    Voice,
+    Waveform,
+    perturb,
+    resampled,
+    speak,
+)
 from mmchat.world.talk import Dialogue
 
 ItemKind = Literal[
@@ -53,7 +63,12 @@ _SPOKEN_SHARES: Mapping[Split, Mapping[str, float]] = {
     "train": {"picture": 0.22, "text": 0.5, "echo": 0.2, "sound": 0.08},  # in text are most kinds and names to be heard
     "test": {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08},
 }
-_RECORDED_SHARE = 0.4  # of voices put together from recordings, which are fewer and more like people
+_ENGINE_SHARES: Mapping[tuple[Engine, ...], float] = {
+    ("espeak-ng",): 0.44,
+    ("flite", "pico"): 0.3,  # put together from recordings: fewer voices, more like people
+    ("piper",): 0.2,
+    ("kokoro",): 0.06,  # many voices, each clip of which takes seconds to make
+}
 _CLEAN_SHARE = 0.15  # clips as the program speaks them; the rest get a room, a level and noise
 _MEDIA_FIRST_SHARE = 0.7
 _RATES = {16_000: 0.8, 8_000: 0.08, 22_050: 0.04, 44_100: 0.04, 48_000: 0.04}  # Hz, of the files
@@ -83,12 +98,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Sources:
-    """What items are made from; photographs and recordings only where some are wanted."""
+    """What items are made from; photographs, recordings and Kokoro's styles of voices only where some are wanted."""
 
     things: Sequence[Thing]
     drawings: Drawings
     photographs: Photographs | None = None
     recordings: Recordings | None = None
+    styles: Path | None = None
 
 
 class Maker:
@@ -285,7 +301,7 @@ class Maker:
 
     def _speech(self, job: Job, position: int, text: str, voice: Voice, rng: Random) -> str:
         sound = np.random.default_rng(rng.getrandbits(64))
-        waveform, rate = speak(text, voice, sound)
+        waveform, rate = speak(text, voice, sound, self._sources.styles)
         if rng.random() >= _CLEAN_SHARE:
             waveform = perturb(waveform, rate, sound)
         return self._save_clip(job, position, waveform, rate, rng)
@@ -315,8 +331,8 @@ def _styles(split: Split, rng: Random) -> tuple[str, ...]:
 def _voice(split: Split, rng: Random) -> Voice:
     if split == "test":
         return rng.choice(EVALUATION_VOICES)
-    recorded = rng.random() < _RECORDED_SHARE
-    return rng.choice([voice for voice in VOICES if (voice.engine in ("flite", "pico")) == recorded])
+    (engines,) = rng.choices(list(_ENGINE_SHARES), weights=list(_ENGINE_SHARES.values()))
+    return rng.choice([voice for voice in VOICES if voice.engine in engines])
 
 
 def _speakable(make: Callable[[], Dialogue]) -> Dialogue:

@@ -1,4 +1,4 @@
-"""The voices of the world: sentences spoken by espeak-ng, flite, pico and festival, then put into ordinary rooms.
+"""The voices of the world: sentences spoken by programs and by neural networks, then put into ordinary rooms.
 
 The programs are needed to make training and evaluation clips, never to run a model. Voices for evaluation
 share no flite voice and no espeak-ng variant with those for training; festival's kal_diphone is the man of
@@ -8,7 +8,6 @@ flite's `kal`, heard through another program.
 from __future__ import annotations
 
 import io
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +20,17 @@ from scipy.fft import next_fast_len
 from scipy.signal import fftconvolve, resample_poly
 
 from mmchat.errors import DatasetError
+from mmchat.world.neural_voices import say_by_kokoro, say_by_piper
+from mmchat.world.programs import run_program
 
 SPEECH_RATE = 16_000
 
-Engine = Literal["espeak-ng", "flite", "pico", "festival"]
+Engine = Literal["espeak-ng", "flite", "pico", "festival", "piper", "kokoro"]
 Waveform = NDArray[np.float32]
 
 _PICO_RATE = 16_000
 _PICO_VOLUME = 50  # percent: at 100 it clips
 _RATE_STEP = 50  # Hz: between any two rates there would be a filter of a million taps
-_TIMEOUT_S = 60.0
-_PACKAGES = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Voice:
         engine: the program.
         name: the program's own name of the voice; for espeak-ng, accent+variant. British English is `en`
             there, since after `en-gb` espeak-ng passes over the variant without a word.
-        speed: words a minute for espeak-ng, percent of its own for pico, otherwise the stretch of each sound
-            (1 = as recorded); drawn evenly between the two.
+        speed: words a minute for espeak-ng, percent of its own for pico, times as fast as its own for kokoro, otherwise
+            the stretch of each sound (1 = as recorded); drawn evenly between the two.
         pitch: espeak-ng's 0 to 99, percent of its own for pico, otherwise hertz, drawn likewise; None where the voice
             cannot be moved.
         throat: by what all frequencies, of the pitch as well, are multiplied while the pace stays, drawn likewise; None
@@ -72,6 +71,10 @@ def _variants(accent: str, *names: str) -> tuple[Voice, ...]:
 
 def _flite(name: str, pitch: tuple[float, float], throat: tuple[float, float] | None = None) -> Voice:
     return Voice("flite", name, speed=(0.85, 1.2), pitch=pitch, throat=throat)
+
+
+def _kokoro(*names: str) -> tuple[Voice, ...]:
+    return tuple(Voice("kokoro", name, speed=(0.8, 1.25), throat=(0.9, 1.12)) for name in names)
 
 
 def _pico(name: str) -> Voice:
@@ -114,6 +117,15 @@ VOICES: tuple[Voice, ...] = (
     _flite("slt", pitch=(100, 240), throat=(0.78, 1.1)),
     _pico("en-US"),
     _pico("en-GB"),
+    Voice("piper", "joe", speed=(0.8, 1.25), throat=(0.85, 1.3)),
+    *_kokoro(
+        "af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_nova", "af_river"
+    ),
+    *_kokoro("af_sarah", "af_sky", "am_adam", "am_echo", "am_eric", "am_fenrir", "am_liam", "am_michael", "am_onyx"),
+    *_kokoro("am_puck", "am_santa", "bf_alice", "bf_emma", "bf_isabella", "bf_lily", "bm_daniel", "bm_fable"),
+    *_kokoro("bm_george", "bm_lewis"),
+    # What speaks another language, speaks English with its accent.
+    *_kokoro("em_alex", "ff_siwis", "hf_alpha", "hm_omega", "if_sara", "im_nicola", "pf_dora", "pm_alex"),
 )
 
 EVALUATION_VOICES: tuple[Voice, ...] = (
@@ -126,13 +138,14 @@ EVALUATION_VOICES: tuple[Voice, ...] = (
 )
 
 
-def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, int]:
+def speak(text: str, voice: Voice, rng: np.random.Generator, styles: Path | None = None) -> tuple[Waveform, int]:
     """Speak a sentence at a drawn speed and pitch.
 
     Args:
         text: what to say; never seen by a shell.
         voice: one of VOICES or EVALUATION_VOICES.
         rng: where speed and pitch come from; the same state gives the same samples.
+        styles: folder of the voices of kokoro-js, for which alone it is needed.
 
     Returns:
         ((samples,) float32 in [-1, 1], SPEECH_RATE).
@@ -143,9 +156,16 @@ def speak(text: str, voice: Voice, rng: np.random.Generator) -> tuple[Waveform, 
     speed = float(rng.uniform(*voice.speed))
     pitch = None if voice.pitch is None else float(rng.uniform(*voice.pitch))
     throat = 1.0 if voice.throat is None else float(rng.uniform(*voice.throat))
-    speed = speed / throat if voice.engine in ("espeak-ng", "pico") else speed * throat
-    said = _said_by_pico if voice.engine == "pico" else _said_by_program
-    waveform, rate = said(voice, speed, pitch, text)
+    speed = speed / throat if voice.engine in ("espeak-ng", "pico", "kokoro") else speed * throat
+    match voice.engine:
+        case "pico":
+            waveform, rate = _said_by_pico(voice, speed, pitch, text)
+        case "piper":
+            waveform, rate = say_by_piper(text, speed)
+        case "kokoro":
+            waveform, rate = say_by_kokoro(text, (styles or Path()) / f"{voice.name}.bin", speed)
+        case _:
+            waveform, rate = _said_by_program(voice, speed, pitch, text)
     if voice.throat is not None:
         rate = round(rate * throat / _RATE_STEP) * _RATE_STEP
     if waveform.ndim != 1 or not np.any(waveform):
@@ -183,7 +203,7 @@ def _said_by_pico(voice: Voice, speed: float, pitch: float | None, text: str) ->
 def _said_by_program(voice: Voice, speed: float, pitch: float | None, text: str) -> tuple[Waveform, int]:
     with tempfile.TemporaryDirectory(prefix="mmchat-speech-") as folder:
         target = Path(folder) / "speech.wav"
-        _run(_command(voice, speed, pitch, text, target), text)
+        run_program(_command(voice, speed, pitch, text, target), text)
         if not target.exists():
             raise DatasetError(f"{voice} wrote no sound for {text!r}")
         waveform, rate = soundfile.read(io.BytesIO(target.read_bytes()), dtype="float32")
@@ -201,21 +221,6 @@ def _command(voice: Voice, speed: float, pitch: float | None, text: str, target:
         return ["flite", "-voice", voice.name, *stretch, *height, "-t", text, "-o", str(target)]
     scheme = f"(begin (voice_{voice.name}) (Parameter.set 'Duration_Stretch {speed:.3f}))"
     return ["text2wave", "-eval", scheme, "-o", str(target)]
-
-
-def _run(command: list[str], text: str) -> None:
-    program = command[0]
-    try:
-        done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_TIMEOUT_S, check=False)
-    except FileNotFoundError as error:
-        package = _PACKAGES[program]
-        raise DatasetError(f"{program} is not installed: on Debian, `apt-get install {package}`") from error
-    except subprocess.TimeoutExpired as error:
-        raise DatasetError(f"{program} did not finish {text!r} within {_TIMEOUT_S:.0f} s") from error
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {done.returncode}"
-        raise DatasetError(f"{program} could not speak {text!r}: {reason}")
 
 
 def perturb(waveform: Waveform, rate: int, rng: np.random.Generator) -> Waveform:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,10 @@ def files(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
-def tone(text: str, voice: Voice, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def tone(text: str, voice: Voice, rng: np.random.Generator, styles: Path | None = None) -> tuple[np.ndarray, int]:
     """A clip as long as its text, without a speech program."""
+    assert styles is not None
+    assert styles.parts[-2:] == ("kokoro-js", "voices")
     time = np.arange(len(text) * 800) / 16_000
     return (0.5 * np.sin(time * rng.uniform(1_000, 3_000))).astype(np.float32), 16_000
 
@@ -247,8 +250,11 @@ def test_voices_of_recordings_are_as_many_as_wanted_though_others_are_more(
     monkeypatch.setattr(items, "speak", tone)
     build(tmp_path / "world", sizes=Sizes(dictations=400))
     voices = [row["voice"] for row in rows(tmp_path / "world/train/transcripts.jsonl")]
-    assert 0.33 < sum(voice.startswith(("flite:", "pico:")) for voice in voices) / len(voices) < 0.47
-    assert len(set(voices)) > 60
+    engines = Counter(voice.partition(":")[0] for voice in voices)
+    assert 0.23 < (engines["flite"] + engines["pico"]) / len(voices) < 0.37
+    assert 0.13 < engines["piper"] / len(voices) < 0.27
+    assert 0.03 < engines["kokoro"] / len(voices) < 0.1
+    assert len(set(voices)) > 80
 
 
 def test_clips_without_speech_are_among_the_spoken_dialogues(

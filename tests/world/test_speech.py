@@ -72,7 +72,7 @@ def pitch(waveform: np.ndarray) -> float:
 def test_voices_are_many_and_differ() -> None:
     assert len(VOICES) >= 24
     assert len(set(VOICES + EVALUATION_VOICES)) == len(VOICES) + len(EVALUATION_VOICES)
-    assert {voice.engine for voice in VOICES} == {"espeak-ng", "flite", "pico"}
+    assert {voice.engine for voice in VOICES} == {"espeak-ng", "flite", "pico", "piper", "kokoro"}
 
 
 def test_evaluation_voices_share_no_variant_and_no_flite_voice_with_training() -> None:
