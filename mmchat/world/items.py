@@ -25,18 +25,9 @@ from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import draw
 from mmchat.world.scenes import Layout, Scene, photograph, sample_crowd, sample_scene
 from mmchat.world.sounds import SOUNDS, make_sound
-from mmchat.world.speech import (
-    EVALUATION_VOICES,
-    SPEECH_RATE,
-    VOICES,
-    Engine,
-    Voice,
-    Waveform,
-    perturb,
-    resampled,
-    speak,
-)
+from mmchat.world.speech import SPEECH_RATE, Waveform, perturb, resampled, speak
 from mmchat.world.talk import Dialogue
+from mmchat.world.voices import Voice, draw_voice
 
 ItemKind = Literal[
     "picture",
@@ -62,12 +53,6 @@ _SKETCHED_SHARE = 0.5  # of pictures in training: those in which sets for interf
 _SPOKEN_SHARES: Mapping[Split, Mapping[str, float]] = {
     "train": {"picture": 0.22, "text": 0.5, "echo": 0.2, "sound": 0.08},  # in text are most kinds and names to be heard
     "test": {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08},
-}
-_ENGINE_SHARES: Mapping[tuple[Engine, ...], float] = {
-    ("espeak-ng",): 0.44,
-    ("flite", "pico"): 0.3,  # put together from recordings: fewer voices, more like people
-    ("piper",): 0.2,
-    ("kokoro",): 0.06,  # many voices, each clip of which takes seconds to make
 }
 _CLEAN_SHARE = 0.15  # clips as the program speaks them; the rest get a room, a level and noise
 _MEDIA_FIRST_SHARE = 0.7
@@ -236,7 +221,7 @@ class Maker:
             dialogue = dialogues.echo_dialogue(self._things, rng, job.split)
         else:
             dialogue = dialogues.sound_dialogue(rng.choice(SOUNDS), rng, job.split)
-        voice = _voice(job.split, rng)
+        voice = draw_voice(job.split, rng)
         last = max(position for position, turn in enumerate(dialogue.turns) if turn.role == "user")
         clips = {
             position: self._clip(job, position, dialogue, voice, rng)
@@ -257,7 +242,7 @@ class Maker:
 
     def _dictation(self, job: Job, rng: Random) -> list[Row]:
         """What a voice said that is no question, to be written."""
-        text, voice = dialogues.dictation(self._things, rng, job.split), _voice(job.split, rng)
+        text, voice = dialogues.dictation(self._things, rng, job.split), draw_voice(job.split, rng)
         rows = self._heard(job, self._speech(job, 0, text, voice, rng), text, str(voice), rng)
         return [*rows, self._jumble(job, rng)] if job.split == "train" else rows
 
@@ -326,13 +311,6 @@ def _styles(split: Split, rng: Random) -> tuple[str, ...]:
     if split == "train" and rng.random() < _SKETCHED_SHARE:
         return (*TRAIN_STYLES, *SKETCH_STYLES)
     return TRAIN_STYLES
-
-
-def _voice(split: Split, rng: Random) -> Voice:
-    if split == "test":
-        return rng.choice(EVALUATION_VOICES)
-    (engines,) = rng.choices(list(_ENGINE_SHARES), weights=list(_ENGINE_SHARES.values()))
-    return rng.choice([voice for voice in VOICES if voice.engine in engines])
 
 
 def _speakable(make: Callable[[], Dialogue]) -> Dialogue:

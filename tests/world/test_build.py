@@ -21,7 +21,7 @@ from mmchat.world.build import Sizes, build_world
 from mmchat.world.concepts import Thing
 from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES
 from mmchat.world.rendering import PICTURE_SIDE
-from mmchat.world.speech import EVALUATION_VOICES, VOICES, Voice
+from mmchat.world.voices import EVALUATION_VOICES, VOICES, Voice
 from tests.world.small_world import holds_phrase
 
 Toys = tuple[Thing, ...]

@@ -15,7 +15,8 @@ import pytest
 from mmchat.errors import DatasetError
 from mmchat.world import neural_voices
 from mmchat.world.neural_voices import KOKORO_LONGEST, KOKORO_RATE, say_by_kokoro, say_by_piper
-from mmchat.world.speech import SPEECH_RATE, VOICES, Voice, speak
+from mmchat.world.speech import SPEECH_RATE, speak
+from mmchat.world.voices import VOICES, Voice
 
 STYLES = 510  # of a voice: one for each length of text
 ESPEAK = """#!/bin/sh

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from mmchat.errors import DatasetError
-from mmchat.world.speech import EVALUATION_VOICES, SPEECH_RATE, VOICES, Voice, perturb, speak
+from mmchat.world.speech import SPEECH_RATE, perturb, speak
+from mmchat.world.voices import EVALUATION_VOICES, VOICES, Voice
 
 ESPEAK = Voice("espeak-ng", "en-us+f1", speed=(130, 190), pitch=(35, 65))
 FLITE = Voice("flite", "slt", speed=(0.85, 1.2))
