@@ -10,7 +10,12 @@ import typer
 from mmchat.cli import console
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="The dataset folder to write; it must not exist.")]
-Icons = Annotated[Path, typer.Option(metavar="DIR", help="node_modules/@iconify-json after npm install.")]
+Icons = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR", help="node_modules/@iconify-json after npm install; for speech with kokoro-js beside it."
+    ),
+]
 Photographs = Annotated[Path | None, typer.Option(metavar="FILE", help="Zip of labelled photographs.")]
 Voices = Annotated[Path | None, typer.Option(metavar="FILE", help="Zip of transcribed recordings.")]
 

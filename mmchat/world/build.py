@@ -135,7 +135,8 @@ def build_world(
 
     Args:
         out: a folder that does not exist yet, or is empty.
-        icons: folder of the icon sets, `node_modules/@iconify-json` after `npm install`.
+        icons: folder of the icon sets, `node_modules/@iconify-json` after `npm install`; what is spoken needs kokoro-js
+            beside it.
         seed: the same seed, sizes and things give the same dataset, whatever the number of workers.
         sizes: how much of each; the test split has a tenth of it.
         photographs: zip of labelled photographs (see `mmchat.world.photographs`), needed where some are wanted.
@@ -149,8 +150,8 @@ def build_world(
         The number of rows of each file.
 
     Raises:
-        DatasetError: `out` is in use, a size is negative, an icon set, the photographs or a program is missing, or a
-            thing has no drawing.
+        DatasetError: `out` is in use, a size is negative, a thing has no drawing, or an icon set, the photographs, a
+            program or a voice is missing.
         ConfigError: the things or their wordings cannot be read.
     """
     _check_sizes(sizes, workers)
