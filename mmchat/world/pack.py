@@ -5,7 +5,7 @@
     voices.zip                          the recordings that may be used
 
 Unpacked, its parts are what `mmchat world build` takes as --icons, --photographs and --voices. The speech programs are
-not in it.
+not in it, nor the voices of kokoro-js, whose folder is to stand beside `icons`.
 """
 
 from __future__ import annotations

