@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,19 @@ class NamingTraining(GradientStage[Named]):
         self._encoder = ClipImageEncoder(model.image_encoder)
         if config.crop and not isinstance(self._encoder.tower, ResNetTower):
             raise ConfigError(f"{config.name}: crop: a tower of patches sees pictures of one size")
-        start_from(config.start, "image_encoder", self._encoder)
+        started = start_from(config.start, "image_encoder", self._encoder)
+        if config.hold and not started:
+            raise ConfigError(
+                f"{config.name}: hold: nothing in start has an image_encoder whose features could be held"
+            )
         self._encoder.to(device)
         self._encoder.tower.to(memory_format=torch.channels_last)  # convolutions of few channels run 1.6 times as fast
+        self._before = deepcopy(self._encoder).eval().requires_grad_(False) if config.hold else None
         self._head = nn.Linear(self._encoder.width, len(names)).to(device)
-        self.module = nn.ModuleDict({"tower": self._encoder.tower, "head": self._head})
+        # Held, its batch norms keep their statistics as well, as the encoder's own training mode has it.
+        self.module = nn.ModuleDict(
+            {"tower": self._encoder if config.hold else self._encoder.tower, "head": self._head}
+        )
         self._pictures = PictureCache(config.data, model.image_encoder.image_size)
 
     def batch(self, step: int) -> Named:
@@ -102,23 +111,34 @@ class NamingTraining(GradientStage[Named]):
         )
 
     def loss(self, batch: Named) -> Loss:
-        """Cross entropy of the names, the mean over the pictures of the mean over the regions of each.
+        """Cross entropy of the names, the mean over the pictures of the mean over the regions of each; and what `hold`
+        asks for.
 
         Over all regions alike, a large thing alone in its picture, which is what people show, would hardly count beside
         the nine of a crowd.
         """
         device = self._head.weight.device
         pixels = batch.views.of(batch.pixels.to(device).float() / 255, self._config.crop)
+        pixels = (pixels - self._encoder.mean) / self._encoder.std
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
-        logits = self.name(pixels, torch.cat([batch.owners[:, None], boxes], 1).to(device))
+        grid = self._encoder.grid(pixels)  # B, Dv, √P, √P
+        logits = self.name(grid, torch.cat([batch.owners[:, None], boxes], 1).to(device))
         names = batch.names.to(device)
         losses = F.cross_entropy(logits.float(), names, label_smoothing=_LABEL_SMOOTHING, reduction="none")  # R
         shares = 1 / batch.owners.bincount(minlength=len(batch.pixels))[batch.owners].to(losses)
-        return Loss((losses * shares).sum() / len(batch.pixels), len(names))
+        loss = (losses * shares).sum() / len(batch.pixels)
+        return Loss(loss + self._config.hold * self._moved(grid, pixels), len(names))
 
-    def name(self, pixels: Tensor, regions: Tensor) -> Tensor:
-        """(R, N) logits of the names for (R, 5) regions of (B, 3, S, S) pixels in 0..1: picture and box in 0..1."""
-        grid = self._encoder.grid((pixels - self._encoder.mean) / self._encoder.std)  # B, Dv, √P, √P
+    def _moved(self, grid: Tensor, pixels: Tensor) -> Tensor:
+        """How far the features of normalised pixels are from what they were, as a share of their square; 0 unheld."""
+        if self._before is None:
+            return grid.new_zeros(())
+        with torch.no_grad():
+            before = self._before.grid(pixels).float()
+        return (grid.float() - before).square().mean() / before.square().mean()
+
+    def name(self, grid: Tensor, regions: Tensor) -> Tensor:
+        """(R, N) logits of the names for (R, 5) regions of a (B, Dv, √P, √P) grid: picture and box in 0..1."""
         boxes = regions * regions.new_tensor([1, *[grid.shape[-1]] * 4])
         # In float32 whatever the grid is in: numbers of pictures and places in them need more than bfloat16's 8 bits.
         features = roi_align(grid.float().contiguous(), boxes, output_size=1, sampling_ratio=_SAMPLES, aligned=True)

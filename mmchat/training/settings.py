@@ -90,6 +90,9 @@ class NamingStage(_GradientStage):
     crop: int | None = Field(None, gt=0, multiple_of=32)
     """Each thing is cut out of its picture and seen alone, at so many pixels a side: cheaper than whole pictures for a
     residual tower that begins (progressive resizing, Howard 2018). Unset, pictures are seen whole."""
+    hold: float = Field(0.0, ge=0)
+    """Weight of a loss that holds the features to those of the tower in `start`, so that a projector and a decoder that
+    read them go on reading them while it learns more (after Li & Hoiem 2016, learning without forgetting)."""
 
 
 class ContrastiveStage(_GradientStage):

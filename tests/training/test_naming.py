@@ -119,10 +119,44 @@ def test_the_loss_is_the_mean_over_pictures_of_the_mean_over_their_regions(stage
         boxes = batch.views.of_boxes(batch.boxes, batch.owners)
         losses: list[list[torch.Tensor]] = [[] for _ in batch.pixels]
         for owner, box, name in zip(batch.owners, boxes, batch.names, strict=True):
-            logits = stage.name(seen[owner : owner + 1], torch.cat([torch.zeros(1), box])[None])
+            pixels = (seen[owner : owner + 1] - stage._encoder.mean) / stage._encoder.std
+            logits = stage.name(stage._encoder.grid(pixels), torch.cat([torch.zeros(1), box])[None])
             losses[owner].append(F.cross_entropy(logits, name[None], label_smoothing=0.1))
     assert ours.items == len(batch.names)
     torch.testing.assert_close(ours.value, torch.stack([torch.stack(each).mean() for each in losses]).mean())
+
+
+def test_held_features_cost_how_far_they_moved(configure: Configure, toy_model: ModelConfig, tmp_path: Path) -> None:
+    """Twice the features are as far from them as they are from nothing: a whole share of their square."""
+    assert toy_model.image_encoder is not None
+    save_checkpoint(tmp_path, toy_model, {"image_encoder": ClipImageEncoder(toy_model.image_encoder)}, None)
+    stage = NamingTraining(configure("naming", hold=0.5, start=[tmp_path]), toy_model, CPU)
+    stage.module.eval()
+    torch.nn.init.zeros_(stage._head.weight)  # so that the names cost the same whatever the features are
+    batch = stage.batch(0)
+    unmoved = stage.loss(batch).value
+    grid = stage._encoder.grid
+    stage._encoder.grid = lambda pixels: 2 * grid(pixels)  # type: ignore[method-assign]
+    torch.testing.assert_close(stage.loss(batch).value, unmoved + 0.5)
+
+
+def test_held_a_tower_keeps_the_statistics_of_its_norms(
+    configure: Configure, toy_model: ModelConfig, tmp_path: Path
+) -> None:
+    assert toy_model.image_encoder is not None
+    save_checkpoint(tmp_path, toy_model, {"image_encoder": ClipImageEncoder(toy_model.image_encoder)}, None)
+    for hold, kept in ((0.5, True), (0.0, False)):
+        stage = NamingTraining(configure("naming", hold=hold, start=[tmp_path]), toy_model, CPU)
+        before = stage._encoder.tower.bn1.running_mean.clone()
+        stage.module.train()
+        stage.loss(stage.batch(0)).value.backward()
+        assert torch.equal(stage._encoder.tower.bn1.running_mean, before) == kept
+
+
+def test_what_is_held_has_to_be_there(configure: Configure, toy_model: ModelConfig) -> None:
+    complaint = "^naming: hold: nothing in start has an image_encoder whose features could be held$"
+    with pytest.raises(ConfigError, match=complaint):
+        NamingTraining(configure("naming", hold=1.0), toy_model, CPU)
 
 
 def test_in_bfloat16_it_learns_from_nearly_the_same_loss(stage: NamingTraining) -> None:
@@ -161,7 +195,8 @@ def test_a_tower_learns_to_name_two_shapes_of_two_colours(
     batch = stage.batch(0)
     with torch.no_grad():
         regions = torch.cat([batch.owners[:, None], batch.boxes], 1)
-        guesses = stage.name(batch.pixels.float() / 255, regions).argmax(1)
+        pixels = (batch.pixels.float() / 255 - stage._encoder.mean) / stage._encoder.std
+        guesses = stage.name(stage._encoder.grid(pixels), regions).argmax(1)
     assert int((guesses == batch.names).sum()) >= 14
 
 
