@@ -38,6 +38,7 @@ def build(
     told: Annotated[
         int, typer.Option(metavar="N", min=0, help="Dialogues about a picture in words instead of one.")
     ] = 40_000,
+    shifts: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues that change their subject.")] = 40_000,
     spoken: Annotated[int, typer.Option(metavar="N", min=0, help="Dialogues with a voice.")] = 40_000,
     dictations: Annotated[
         int, typer.Option(metavar="N", min=0, help="Clips of anything but questions, to be written down.")
@@ -65,6 +66,7 @@ def build(
         series=series,
         quizzes=quizzes,
         told=told,
+        shifts=shifts,
         spoken=spoken,
         dictations=dictations,
         recordings=recordings,

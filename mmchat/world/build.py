@@ -6,6 +6,7 @@
     OUT/<split>/dialogues.jsonl               {"messages": […], "kind": …, "accept": […]}
     OUT/<split>/quizzes.jsonl                 dialogues of many questions about one picture, or of one about all in it
     OUT/<split>/told.jsonl                    dialogues about a picture in words instead of one
+    OUT/<split>/shifts.jsonl                  dialogues that change their subject
     OUT/<split>/transcripts.jsonl             {"audio": …, "text": …, "voice": …}
     OUT/<split>/texts.jsonl                   {"text": …}
     OUT/<split>/photographs.jsonl             dialogues about photographs
@@ -37,10 +38,11 @@ from mmchat.errors import DatasetError
 from mmchat.world.card import dataset_card
 from mmchat.world.concepts import Thing, load_things
 from mmchat.world.drawings import RESERVED_STYLES, SKETCH_STYLES, TRAIN_STYLES, Drawings, default_cache, load_drawings
-from mmchat.world.items import ItemKind, Job, Maker, Row, Sources
+from mmchat.world.items import ItemKind, Job, Maker, Sources
 from mmchat.world.photographs import Photographs
 from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import PICTURE_SIDE
+from mmchat.world.rows import Row
 from mmchat.world.sketches import names_in_sketches
 
 Progress = Callable[[str, int, int], None]
@@ -71,6 +73,8 @@ class Sizes:
     """Dialogues of many questions about one picture, each answered in a word or two, or of one about all in it."""
     told: int = 0
     """Dialogues about a picture that is put into words instead of being shown."""
+    shifts: int = 0
+    """Dialogues that change their subject, some of them with one or two pictures."""
     spoken: int = 0
     """Dialogues with a spoken question, or with a clip in which nobody speaks."""
     dictations: int = 0
@@ -84,7 +88,7 @@ class Sizes:
         """The sizes by the kind of item."""
         return {
             **{"picture": self.pictures, "region": self.regions, "photo": self.photos, "album": self.albums},
-            **{"series": self.series, "quiz": self.quizzes, "told": self.told},
+            **{"series": self.series, "quiz": self.quizzes, "told": self.told, "shift": self.shifts},
             **{"text": self.texts, "spoken": self.spoken},
             **{"dictation": self.dictations, "recording": self.recordings},
         }

@@ -49,6 +49,7 @@ _ROWS = {
     "recordings": "a clip of a person, to be written down",
     "regions": "a picture and the box of each thing: left, top, right and bottom as shares of the side",
     "repeats": "the words of a dictation or a recording in writing, or words in no order, to be written again",
+    "shifts": "a dialogue that changes its subject",
     "texts": "a short text",
     "told": "a dialogue about a picture that is put into words instead of being shown",
     "transcripts": "a clip and what is said in it, which may be nothing",

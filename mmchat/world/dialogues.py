@@ -15,6 +15,7 @@ from mmchat.world.picture_talk import ground, picture_dialogue, seen
 from mmchat.world.quiz_talk import quiz_dialogue, quiz_layout
 from mmchat.world.scenes import Scene
 from mmchat.world.series_talk import series_dialogue
+from mmchat.world.shift_talk import shift_dialogue
 from mmchat.world.spots import in_order, relations
 from mmchat.world.talk import Dialogue, Turn, topics_of
 from mmchat.world.text_talk import text_dialogue
@@ -35,6 +36,7 @@ __all__ = [
     "quiz_dialogue",
     "quiz_layout",
     "series_dialogue",
+    "shift_dialogue",
     "sound_dialogue",
     "text_dialogue",
     "told_dialogue",

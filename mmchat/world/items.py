@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -23,6 +23,7 @@ from mmchat.world.photographs import Photographs
 from mmchat.world.phrasing import Split
 from mmchat.world.recordings import Recordings
 from mmchat.world.rendering import draw
+from mmchat.world.rows import Row, caption_row, dialogue_row, in_writing, regions_value
 from mmchat.world.scenes import Layout, Scene, photograph, sample_crowd, sample_scene
 from mmchat.world.sounds import SOUNDS, make_sound
 from mmchat.world.speech import SPEECH_RATE, Waveform, perturb, resampled, speak
@@ -39,6 +40,7 @@ ItemKind = Literal[
     "series",
     "quiz",
     "told",
+    "shift",
     "text",
     "spoken",
     "dictation",
@@ -51,11 +53,11 @@ _SHARDS = 100
 _SECOND_DIALOGUE_SHARE = 0.5
 _SKETCHED_SHARE = 0.5  # of pictures in training: those in which sets for interfaces may draw as well
 _SPOKEN_SHARES: Mapping[Split, Mapping[str, float]] = {
-    "train": {"picture": 0.22, "text": 0.5, "echo": 0.2, "sound": 0.08},  # in text are most kinds and names to be heard
+    # In text are most kinds and names to be heard.
+    "train": {"picture": 0.2, "text": 0.45, "shift": 0.07, "echo": 0.2, "sound": 0.08},
     "test": {"picture": 0.33, "text": 0.25, "echo": 0.34, "sound": 0.08},
 }
 _CLEAN_SHARE = 0.15  # clips as the program speaks them; the rest get a room, a level and noise
-_MEDIA_FIRST_SHARE = 0.7
 _RATES = {16_000: 0.8, 8_000: 0.08, 22_050: 0.04, 44_100: 0.04, 48_000: 0.04}  # Hz, of the files
 
 
@@ -70,15 +72,6 @@ class Job:
     def rng(self, seed: int) -> Random:
         """The generator of this item alone."""
         return Random(f"{seed}-{self.split}-{self.kind}-{self.index}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of `<split>/<file>`."""
-
-    split: Split
-    file: str
-    value: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,10 @@ class Maker:
                 return self._quiz(job, rng)
             case "told":
                 return self._told(job, rng)
+            case "shift":
+                return self._shift(job, rng)
             case "text":
-                return [_dialogue_row(job, dialogues.text_dialogue(self._things, rng, job.split), rng)]
+                return [dialogue_row(job.split, dialogues.text_dialogue(self._things, rng, job.split), rng)]
             case "spoken":
                 return self._spoken(job, rng)
             case "dictation":
@@ -142,17 +137,17 @@ class Maker:
     def _picture(self, job: Job, styles: Sequence[str], suffix: str, rng: Random) -> list[Row]:
         scene = sample_scene(self._things, self._sources.drawings, styles, rng)
         image = self._save_scene(job, scene, rng)
-        rows = [_caption_row(job, f"captions{suffix}.jsonl", image, scene, rng)]
+        rows = [caption_row(job.split, f"captions{suffix}.jsonl", image, scene, rng)]
         for _ in range(1 + (rng.random() < _SECOND_DIALOGUE_SHARE)):
             dialogue = dialogues.picture_dialogue(scene, self._things, rng, job.split)
-            rows.append(_dialogue_row(job, dialogue, rng, {0: image}, [scene], file=f"dialogues{suffix}.jsonl"))
+            rows.append(dialogue_row(job.split, dialogue, rng, {0: image}, [scene], file=f"dialogues{suffix}.jsonl"))
         return rows
 
     def _crowd(self, job: Job, styles: Sequence[str], suffix: str, rng: Random) -> list[Row]:
         """A picture for its names and their places alone."""
         scene = sample_crowd(self._things, self._sources.drawings, styles, rng)
         image = self._save(job, draw(scene, self._sources.drawings, rng, bold=job.split == "train"))
-        return [Row(job.split, f"regions{suffix}.jsonl", _regions(image, scene))]
+        return [Row(job.split, f"regions{suffix}.jsonl", regions_value(image, scene))]
 
     def _photo(self, job: Job, rng: Random) -> list[Row]:
         assert self._sources.photographs is not None, "photographs were asked for, and none are there"
@@ -160,9 +155,9 @@ class Maker:
         scene, image = photograph(thing), self._save(job, picture)
         dialogue = dialogues.picture_dialogue(scene, self._things, rng, job.split)
         return [
-            Row(job.split, "regions.jsonl", _regions(image, scene)),
-            _caption_row(job, "captions.jsonl", image, scene, rng),
-            _dialogue_row(job, dialogue, rng, {0: image}, [scene], file="photographs.jsonl"),
+            Row(job.split, "regions.jsonl", regions_value(image, scene)),
+            caption_row(job.split, "captions.jsonl", image, scene, rng),
+            dialogue_row(job.split, dialogue, rng, {0: image}, [scene], file="photographs.jsonl"),
         ]
 
     def _album(self, job: Job, rng: Random) -> list[Row]:
@@ -188,14 +183,31 @@ class Maker:
         scene = sample_scene(self._things, self._sources.drawings, _styles(job.split, rng), rng, layout)
         image = self._save_scene(job, scene, rng)
         dialogue = dialogues.quiz_dialogue(scene, self._things, rng, job.split)
-        return [_dialogue_row(job, dialogue, rng, {0: image}, [scene], file="quizzes.jsonl")]
+        return [dialogue_row(job.split, dialogue, rng, {0: image}, [scene], file="quizzes.jsonl")]
 
     def _told(self, job: Job, rng: Random) -> list[Row]:
         """Questions about a scene in words."""
         layout = dialogues.told_layout(rng)
         scene = sample_scene(self._things, self._sources.drawings, TRAIN_STYLES, rng, layout)
         dialogue = dialogues.told_dialogue(scene, self._things, rng, job.split)
-        return [_dialogue_row(job, dialogue, rng, file="told.jsonl")]
+        return [dialogue_row(job.split, dialogue, rng, file="told.jsonl")]
+
+    def _shift(self, job: Job, rng: Random) -> list[Row]:
+        """A dialogue that changes its subject, with the pictures that it shows."""
+        scenes = self._two_scenes(job, rng)
+        dialogue = dialogues.shift_dialogue(scenes, self._things, rng, job.split)
+        images = self._save_shown(job, dialogue, scenes, rng)
+        shown = [scenes[number] for number in images]
+        return [dialogue_row(job.split, dialogue, rng, images, shown, file="shifts.jsonl")]
+
+    def _two_scenes(self, job: Job, rng: Random) -> list[Scene]:
+        styles = _styles(job.split, rng)
+        return [sample_scene(self._things, self._sources.drawings, styles, rng) for _ in range(2)]
+
+    def _save_shown(self, job: Job, dialogue: Dialogue, scenes: Sequence[Scene], rng: Random) -> dict[int, str]:
+        """The files of the pictures that a dialogue shows, by their number."""
+        shown = sorted({number for turn in dialogue.turns for number in turn.pictures})
+        return {number: self._save(job, draw(scenes[number], self._sources.drawings, rng), number) for number in shown}
 
     def _shown(
         self, job: Job, scenes: Sequence[Scene], pictures: Sequence[Image.Image], dialogue: Dialogue, rng: Random
@@ -203,7 +215,7 @@ class Maker:
         """The row of a dialogue that shows some of these scenes."""
         shown = {number for turn in dialogue.turns for number in turn.pictures}
         images = {number: self._save(job, pictures[number], number) for number in sorted(shown)}
-        return [_dialogue_row(job, dialogue, rng, images, [scenes[number] for number in images])]
+        return [dialogue_row(job.split, dialogue, rng, images, [scenes[number] for number in images])]
 
     def _spoken(self, job: Job, rng: Random) -> list[Row]:
         """A dialogue whose last question is a clip instead of text, and the transcript of each clip, if only empty."""
@@ -217,6 +229,11 @@ class Maker:
             images = {0: self._save_scene(job, scenes[0], rng)}
         elif source == "text":
             dialogue = _speakable(lambda: dialogues.text_dialogue(self._things, rng, job.split))
+        elif source == "shift":
+            both = self._two_scenes(job, rng)
+            dialogue = _speakable(lambda: dialogues.shift_dialogue(both, self._things, rng, job.split))
+            images = self._save_shown(job, dialogue, both, rng)
+            scenes = [both[number] for number in images]
         elif source == "echo":
             dialogue = dialogues.echo_dialogue(self._things, rng, job.split)
         else:
@@ -235,7 +252,7 @@ class Maker:
         ]
         wordless = [{"audio": clip, "text": ""} for position, clip in clips.items() if dialogue.turns[position].sound]
         rows = [Row(job.split, "transcripts.jsonl", transcript) for transcript in (*transcripts, *wordless)]
-        rows.append(_dialogue_row(job, dialogue, rng, images, scenes, clips))
+        rows.append(dialogue_row(job.split, dialogue, rng, images, scenes, clips))
         if job.split == "train" and source != "echo":
             rows += [self._echo(job, each["audio"], each["text"], rng, "echoes.jsonl") for each in transcripts]
         return rows
@@ -257,16 +274,16 @@ class Maker:
         """A clip for its words alone; in training the words in writing as well, since to copy is learnt by copying."""
         transcript = Row(job.split, "transcripts.jsonl", {"audio": clip, "text": text, "voice": voice})
         echo = self._echo(job, clip, text, rng, f"{job.kind}s.jsonl")
-        return [transcript, echo, _in_writing(echo, text)] if job.split == "train" else [transcript, echo]
+        return [transcript, echo, in_writing(echo, text)] if job.split == "train" else [transcript, echo]
 
     def _jumble(self, job: Job, rng: Random) -> Row:
         """Words in no order, in writing, to be written again."""
         text = dialogues.jumble(self._things, rng)
-        return _in_writing(self._echo(job, "", text, rng, "repeats.jsonl"), text)
+        return in_writing(self._echo(job, "", text, rng, "repeats.jsonl"), text)
 
     def _echo(self, job: Job, clip: str, text: str, rng: Random, file: str) -> Row:
         """The wish to have written what a clip says."""
-        return _dialogue_row(job, dialogues.echo_of(text, rng, job.split), rng, clips={0: clip}, file=file)
+        return dialogue_row(job.split, dialogues.echo_of(text, rng, job.split), rng, clips={0: clip}, file=file)
 
     def _save_scene(self, job: Job, scene: Scene, rng: Random) -> str:
         return self._save(job, draw(scene, self._sources.drawings, rng))
@@ -318,64 +335,3 @@ def _speakable(make: Callable[[], Dialogue]) -> Dialogue:
     while not (dialogue := make()).speakable:
         pass
     return dialogue
-
-
-def _regions(image: str, scene: Scene) -> dict[str, Any]:
-    """Where each thing of a picture stands: left, top, right and bottom as shares of the side."""
-    boxes = [{"name": p.thing.name, "box": [round(edge, 3) for edge in p.box]} for p in scene.placed]
-    return {"image": image, "regions": boxes, **_style([scene])}
-
-
-def _caption_row(job: Job, file: str, image: str, scene: Scene, rng: Random) -> Row:
-    names = list(dict.fromkeys(placed.thing.name for placed in scene.placed))
-    value = {"image": image, "text": dialogues.caption(scene, rng), "things": names, **_style([scene])}
-    return Row(job.split, file, value)
-
-
-def _dialogue_row(
-    job: Job,
-    dialogue: Dialogue,
-    rng: Random,
-    images: Mapping[int, str] | None = None,
-    scenes: Sequence[Scene] = (),
-    clips: Mapping[int, str] | None = None,
-    file: str = "dialogues.jsonl",
-) -> Row:
-    """A dialogue as a row: a turn that has a clip keeps only its typed text, beside the clip.
-
-    Args:
-        images: files of the pictures by their number in the dialogue.
-        scenes: what these show.
-        clips: files of the clips by the position of their turn.
-    """
-    images, clips = images or {}, clips or {}
-    messages = []
-    for position, turn in enumerate(dialogue.turns):
-        parts: list[dict[str, str]] = [{"type": "image", "image": images[number]} for number in turn.pictures]
-        if position in clips:
-            parts.append({"type": "audio", "audio": clips[position]})
-        text = turn.typed if position in clips else turn.text
-        words = [{"type": "text", "text": text}] if text else []
-        parts = parts + words if rng.random() < _MEDIA_FIRST_SHARE else words + parts
-        messages.append({"role": turn.role, "content": parts})
-    value: dict[str, Any] = {"messages": messages, "kind": dialogue.kind, "accept": list(dialogue.accept)}
-    spoken = [dialogue.turns[position].spoken for position in sorted(clips)]
-    if any(spoken):
-        value["transcripts"] = spoken
-    return Row(job.split, file, {**value, **_style(scenes)})
-
-
-def _in_writing(echo: Row, text: str) -> Row:
-    """The wish to have words written, with the words themselves where their clip was."""
-    asked, reply = echo.value["messages"]
-    words = [text if part["type"] == "audio" else part["text"] for part in asked["content"]]
-    question = {**asked, "content": [{"type": "text", "text": " ".join(words)}]}
-    return Row(
-        echo.split, "repeats.jsonl", {"messages": [question, reply], "kind": "repeat", "accept": echo.value["accept"]}
-    )
-
-
-def _style(scenes: Sequence[Scene]) -> dict[str, str]:
-    """The style of what is seen, where all of it is of one."""
-    styles = {placed.style for scene in scenes for placed in scene.placed}
-    return {"style": styles.pop()} if len(styles) == 1 else {}

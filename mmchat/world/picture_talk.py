@@ -59,7 +59,7 @@ def picture_dialogue(scene: Scene, things: Sequence[Thing], rng: Random, split: 
         things: the world, of which at least one thing is absent from the scene.
         split: which question wordings may be used.
     """
-    kind = _draw_kind(scene, rng)
+    kind = draw_kind(scene, rng)
     first, *later = _follow_up(scene, rng, split) if kind == "followup" else [_ask(kind, scene, things, rng, split)]
     return dialogue(_kind(kind, scene), [replace(first, pictures=(0,)), *later], rng, split)
 
@@ -69,7 +69,7 @@ def picture_exchange(
 ) -> Exchange:
     """One question about `scene` and its answer: of `kind`, or of one that a dialogue about it may hold by itself."""
     while kind in (None, "followup"):  # a follow-up is several exchanges
-        kind = _draw_kind(scene, rng)
+        kind = draw_kind(scene, rng)
     return _ask(kind, scene, things, rng, split)
 
 
@@ -114,7 +114,7 @@ def absent_thing(scene: Scene, things: Sequence[Thing], rng: Random) -> Thing:
     return rng.choice(kin if kin and rng.random() < KIN_SHARE_OF_ABSENT else absent)
 
 
-def _draw_kind(scene: Scene, rng: Random) -> str:
+def draw_kind(scene: Scene, rng: Random) -> str:
     """A kind of question that makes sense of the scene."""
     weights = KIND_WEIGHTS[scene.layout]
     topics = topics_of(scene.placed[0].thing) if scene.placed else []

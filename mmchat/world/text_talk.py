@@ -58,6 +58,9 @@ CONFUSABLE = (
 )
 """Categories of which one thing may be both, so that "Is an apple a food?" is never answered with "No"."""
 
+_POLITE = {"greet": "hello", "thanks": "welcome", "bye": "goodbye"}
+"""What any right answer to a word of manners holds."""
+
 _SOURCE = "text_questions"
 _PICTURE_SOURCE = "picture_questions"
 _SYLLABLES = (
@@ -84,17 +87,21 @@ def text_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogu
     """
     kind = rng.choices(list(KIND_WEIGHTS), list(KIND_WEIGHTS.values()))[0]
     if kind in TOPICS:
-        return dialogue(f"text_{kind}", [_topic(kind, _with_topic(things, kind, rng), rng, split)], rng, split)
+        thing = _with_topic(things, kind, rng)
+        return dialogue(f"text_{kind}", [topic_exchange(kind, thing, rng, split)], rng, split)
     if kind == "followup":
         return dialogue("text_followup", _follow_up(rng.choice(things), rng, split), rng, split)
-    if kind in ("greet", "thanks", "bye"):
-        accept = {"greet": "hello", "thanks": "welcome", "bye": "goodbye"}[kind]
-        polite = Exchange(question(kind, _SOURCE, rng, split), answer(kind, rng), (accept,))
-        return dialogue(kind, [polite], rng, split)
-    if kind in ("sum", "sum_digits"):
-        return dialogue(kind, [_sum(rng, split, digits=kind == "sum_digits")], rng, split)
     if kind == "remember_name":
         return dialogue(kind, _remember_name(things, rng, split), rng, split)
+    return dialogue(kind, [text_exchange(kind, things, rng, split)], rng, split)
+
+
+def text_exchange(kind: str, things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
+    """One question of a kind that is about no thing that is chosen before, and its answer."""
+    if kind in _POLITE:
+        return Exchange(question(kind, _SOURCE, rng, split), answer(kind, rng), (_POLITE[kind],))
+    if kind in ("sum", "sum_digits"):
+        return _sum(rng, split, digits=kind == "sum_digits")
     asks: dict[str, Callable[[Sequence[Thing], Random, Split], Exchange]] = {
         "is_a": _is_a,
         "about": _about,
@@ -105,7 +112,12 @@ def text_dialogue(things: Sequence[Thing], rng: Random, split: Split) -> Dialogu
         "category_example": _category_example,
         "no_name": _no_name,
     }
-    return dialogue(kind, [asks[kind](things, rng, split)], rng, split)
+    return asks[kind](things, rng, split)
+
+
+def topic_exchange(topic: str, thing: Thing, rng: Random, split: Split) -> Exchange:
+    """A question that names `thing`, and what is true of it."""
+    return Exchange(topic_question(topic, thing, rng, split), *statement(topic, thing, rng))
 
 
 def topic_question(topic: str, thing: Thing, rng: Random, split: Split) -> str:
@@ -120,18 +132,19 @@ def _with_topic(things: Sequence[Thing], topic: str, rng: Random) -> Thing:
     return rng.choice([thing for thing in things if topic in topics_of(thing)])
 
 
-def _topic(topic: str, thing: Thing, rng: Random, split: Split) -> Exchange:
-    return Exchange(topic_question(topic, thing, rng, split), *statement(topic, thing, rng))
-
-
 def _follow_up(thing: Thing, rng: Random, split: Split) -> list[Exchange]:
     """A question that names a thing, then one or two about "it"."""
     first, *later = rng.sample(topics_of(thing), rng.randint(2, 3))
-    exchanges = [_topic(first, thing, rng, split)]
-    for topic in later:
-        asked = continued(question(topic, _PICTURE_SOURCE, rng, split), rng)
-        exchanges.append(Exchange(asked, *statement(topic, thing, rng)))
-    return exchanges
+    return [
+        topic_exchange(first, thing, rng, split),
+        *(topic_exchange_of_it(topic, thing, rng, split) for topic in later),
+    ]
+
+
+def topic_exchange_of_it(topic: str, thing: Thing, rng: Random, split: Split) -> Exchange:
+    """A question about "it", which was named before, and what is true of `thing`."""
+    asked = continued(question(topic, _PICTURE_SOURCE, rng, split), rng)
+    return Exchange(asked, *statement(topic, thing, rng))
 
 
 def _is_a(things: Sequence[Thing], rng: Random, split: Split) -> Exchange:
@@ -191,17 +204,27 @@ def _category_example(things: Sequence[Thing], rng: Random, split: Split) -> Exc
 
 def _remember_name(things: Sequence[Thing], rng: Random, split: Split) -> list[Exchange]:
     """A name is told, perhaps something else is asked, then the name is wanted back."""
-    person = _person(things, rng, split)
-    told = rng.choice(of_split(read_wordings(_SOURCE)["tell_name"], split)).format(person=person)
-    exchanges = [Exchange(told, answer("tell_name", rng, person=person), (person,), keep_capitals=True)]
+    person = person_name(things, rng, split)
+    exchanges = [tell_name(person, rng, split)]
     if rng.random() < 0.5:
         thing = rng.choice(things)
-        exchanges.append(_topic(rng.choice(topics_of(thing)), thing, rng, split))
+        exchanges.append(topic_exchange(rng.choice(topics_of(thing)), thing, rng, split))
+    return [*exchanges, ask_name(person, rng, split)]
+
+
+def tell_name(person: str, rng: Random, split: Split) -> Exchange:
+    """My name is …"""
+    told = rng.choice(of_split(read_wordings(_SOURCE)["tell_name"], split)).format(person=person)
+    return Exchange(told, answer("tell_name", rng, person=person), (person,), keep_capitals=True)
+
+
+def ask_name(person: str, rng: Random, split: Split) -> Exchange:
+    """What is my name?"""
     asked = question("ask_name", _SOURCE, rng, split)
-    return [*exchanges, Exchange(asked, answer("ask_name", rng, person=person), (person,))]
+    return Exchange(asked, answer("ask_name", rng, person=person), (person,))
 
 
-def _person(things: Sequence[Thing], rng: Random, split: Split) -> str:
+def person_name(things: Sequence[Thing], rng: Random, split: Split) -> str:
     """A name that people have, or in training mostly one that nobody has: a few hundred names are learnt by heart, and
     any other is then answered with one of them.
     """

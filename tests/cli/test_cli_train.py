@@ -71,6 +71,8 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
         "9",
         "--told",
         "3",
+        "--shifts",
+        "11",
         "--spoken",
         "5",
         "--dictations",
@@ -89,7 +91,7 @@ def test_world_build_hands_on_sizes_and_shows_counts(run: Run, monkeypatch: pyte
             "seed": 3,
             "sizes": Sizes(
                 **{"pictures": 10, "regions": 7, "photos": 2, "albums": 1, "series": 8, "quizzes": 9, "told": 3},
-                **{"spoken": 5, "dictations": 6, "recordings": 4, "texts": 0},
+                **{"shifts": 11, "spoken": 5, "dictations": 6, "recordings": 4, "texts": 0},
             ),
             "photographs": Path("photos.zip"),
             "recordings": Path("speech.zip"),

@@ -31,7 +31,7 @@ Parts = list[dict[str, str]]
 SMALL = Sizes(pictures=20, texts=20)
 WHOLE = Sizes(
     **{"pictures": 20, "regions": 20, "photos": 10, "albums": 20, "series": 30, "quizzes": 20, "told": 20},
-    **{"spoken": 40, "dictations": 30, "recordings": 10, "texts": 20},
+    **{"shifts": 40, "spoken": 40, "dictations": 30, "recordings": 10, "texts": 20},
 )
 
 
@@ -310,6 +310,19 @@ def test_a_picture_that_is_told_is_not_shown(world: Path) -> None:
         assert not parts_of(row, "audio")
 
 
+def test_a_dialogue_that_changes_its_subject_shows_its_pictures_where_it_speaks_of_them(world: Path) -> None:
+    shifts = [row for split in ("train", "test") for row in rows(world / split / "shifts.jsonl")]
+    assert len(shifts) == 40 + 4
+    numbers = set()
+    for row in shifts:
+        assert row["kind"].startswith("shift_")
+        assert not parts_of(row, "audio")
+        pictures = [[part["type"] for part in turn["content"]].count("image") for turn in row["messages"]]
+        assert max(pictures) <= 1
+        numbers.add(sum(pictures))
+    assert numbers == {0, 1, 2}
+
+
 def test_splits_share_no_voice_but_that_of_people_who_are_split_too(world: Path) -> None:
     heard = {split: rows(world / split / "transcripts.jsonl") for split in ("train", "test")}
     voices = {split: {row["voice"] for row in heard[split] if row["text"]} for split in heard}
@@ -421,7 +434,9 @@ def test_impossible_sizes_are_refused(build: Build, tmp_path: Path, changes: dic
 
 def test_a_kind_of_item_is_as_many_as_its_size() -> None:
     speech = {"spoken": 5, "dictations": 6, "recordings": 7}
-    sizes = Sizes(pictures=1, regions=2, photos=3, albums=4, series=9, quizzes=10, told=11, **speech, texts=8)
+    sizes = Sizes(
+        pictures=1, regions=2, photos=3, albums=4, series=9, quizzes=10, told=11, shifts=12, **speech, texts=8
+    )
     expected = {
         "picture": 1,
         "region": 2,
@@ -430,6 +445,7 @@ def test_a_kind_of_item_is_as_many_as_its_size() -> None:
         "series": 9,
         "quiz": 10,
         "told": 11,
+        "shift": 12,
         "spoken": 5,
         "dictation": 6,
         "recording": 7,
