@@ -85,7 +85,7 @@ class _Talk:
         }
 
     def exchanges(self, count: int) -> tuple[str, list[Exchange]]:
-        """So many, each of another subject than the one before, and the subject of the last."""
+        """So many, one behind the other, and the subject of the last."""
         made: list[Exchange] = []
         subject = ""
         while len(made) < count:
@@ -104,7 +104,7 @@ class _Talk:
     def _is_possible(self, subject: str, before: str) -> bool:
         match subject:
             case "words":
-                return True  # another kind of them may follow
+                return True  # they are about many things
             case "it":
                 return self._it is not None
             case "tell_name":
