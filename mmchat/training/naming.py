@@ -111,8 +111,9 @@ class NamingTraining(GradientStage[Named]):
         )
 
     def loss(self, batch: Named) -> Loss:
-        """Cross entropy of the names, the mean over the pictures of the mean over the regions of each; and what `hold`
-        asks for.
+        """Cross entropy of the names, the mean over the pictures of the mean over the regions of each.
+
+        With `hold`, how far the features moved is added.
 
         Over all regions alike, a large thing alone in its picture, which is what people show, would hardly count beside
         the nine of a crowd.
